@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "core/backend/opencl/cohort.h"
+#include "core/backend/opencl/seats.h"
 #include "core/train/batch.h"
 
 static bool refuse(struct train_device *device, const char *why) {
@@ -52,6 +52,18 @@ int train_devices(int number, struct train_device_info *info, char error[256]) {
         snprintf(info->why, sizeof info->why, "%s", device->why);
     }
     return count;
+}
+
+struct train_device_load train_device_load(int number) {
+    const struct seats_load load = seats_load(number);
+    return (struct train_device_load){.jobs = load.jobs,
+                                      .cohorts = load.cohorts,
+                                      .memory_bytes = load.memory_bytes,
+                                      .rounds = load.rounds,
+                                      .updates = load.updates,
+                                      .launches = load.launches,
+                                      .transfers = load.transfers,
+                                      .seconds = load.seconds};
 }
 
 bool train_device_covers(const struct train_config *config, struct train_device *device) {

@@ -546,6 +546,9 @@ static enum result backends_make(struct training *training) {
         if (result != RESULT_DONE) {
             return result;
         }
+        if (training->control->device->decided) {
+            training->control->device->decided(training->control->device->user);
+        }
     }
     if (!training->backend) {
         training->backend = ops->create(&problem, &result, training->error);

@@ -33,6 +33,9 @@ struct train_device {
     int number;    /* among cl_devices (core/backend/opencl/cl.h) */
     bool used;     /* out: the job runs, or ran, there */
     char why[256]; /* out: it does not, since ...; "" */
+    /* Called once, on the thread that trains, when it is known whether the job runs there; may be NULL. */
+    void (*decided)(void *user);
+    void *user;
 };
 
 /* What is known of a device. */
@@ -46,6 +49,16 @@ struct train_device_info {
 };
 /* The number of devices, and what is known of number `number` where there is one. 0, with a sentence: none. */
 int train_devices(int number, struct train_device_info *info, char error[256]);
+
+/* What happens on a device: now, and since the start of the process. Jobs of equal shape run there as one cohort. */
+struct train_device_load {
+    int jobs, cohorts;
+    uint64_t memory_bytes; /* that they take of it */
+    /* rounds: of a cohort's updates or batches; updates: of all jobs; kernels launched; copies to it and back */
+    int64_t rounds, updates, launches, transfers;
+    double seconds; /* of rounds */
+};
+struct train_device_load train_device_load(int number);
 
 /* Whether the device covers the job; device->why says what it does not cover. */
 bool train_device_covers(const struct train_config *config, struct train_device *device);

@@ -36,8 +36,9 @@ struct config {
     int64_t max_submit_priority;          /* of jobs that a token which is no admin's submits */
     int64_t max_queued, max_token_queued; /* queued jobs; of one token (0: no bound of its own) */
     int64_t max_job_bytes;
-    char *isa;        /* NULL: the best one */
-    char *device;     /* none, auto or opencl:N */
+    char *isa;    /* NULL: the best one */
+    char *device; /* none, auto or opencl:N */
+    int64_t device_jobs;
     char *token_file; /* NULL */
     bool create_token;
     bool allow_unauthenticated;

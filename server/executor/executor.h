@@ -76,6 +76,8 @@ struct attempt_end {
 
 struct attempt_hooks {
     void (*record)(void *user, struct attempt *attempt, struct attempt_record *record);
+    /* From now on it runs on a device and needs no core of its own; may be NULL. */
+    void (*placed)(void *user, struct attempt *attempt);
     void (*end)(void *user, struct attempt *attempt, const struct attempt_end *end);
 };
 
@@ -147,7 +149,7 @@ struct executor {
 
 /*
  * Divides the cores over these attempts, at most POOL_MOST of them, as equally as possible: each has one, none more
- * than its bound; what a bound leaves goes to the others.
+ * than its bound; what a bound leaves goes to the others. One that runs on a device has one thread beside them.
  */
 void executor_share(const struct executor *executor, struct attempt *const *attempts, size_t count, int cores);
 

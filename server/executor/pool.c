@@ -3,9 +3,11 @@
  * attempts than slots, so an attempt starts at once. Its reports go to the loop as messages, in order, at most
  * EXECUTOR_RECORDS of them unsettled.
  *
- * With a device (--device) an attempt whose job it covers runs there, one at a time; others run on the processor. The
- * bits are the same, so a job may change between attempts. A device that fails, or whose first update differs from the
- * processor's, is not used again before a restart, and its job is tried again on the processor.
+ * With a device (--device) an attempt whose job it covers runs there, beside others; the rest run on the processor. An
+ * attempt begins on a core, where the device's first update is checked, and leaves it for the device (hook `placed`),
+ * where its thread does little but wait. The bits are the same, so a job may change between attempts. A device that
+ * fails, or whose first update differs from the processor's, is not used again before a restart, and its jobs are tried
+ * again on the processor.
  *
  * A job that resumes from a checkpoint recomputes what lies between that checkpoint and the interruption. These results
  * have been reported already: each is compared with the stored event and not reported again. A difference ends the job
@@ -40,8 +42,12 @@ struct attempt {
     const struct task_data *data; /* thread's */
     void *handle;                 /* thread's: of the pool's source */
     struct train_control control;
-    struct train_device device;          /* thread's */
-    atomic_bool on_device;               /* its updates are made there */
+    struct train_device device; /* thread's */
+    atomic_bool on_device;      /* its updates are made there */
+    struct placing {
+        struct loop_message message; /* first */
+        struct attempt *attempt;
+    } placing;                           /* from the thread to the loop, once */
     uv_sem_t room;                       /* records that may still be sent */
     atomic_llong iteration;              /* updates made */
     _Atomic double began;                /* clock_seconds of the first update of this attempt; 0: none yet */
@@ -74,8 +80,10 @@ struct pool {
     int slots;
     bool taken[POOL_MOST];
     struct rates rates;
-    int device; /* -1: none */
-    atomic_bool device_taken, device_lost;
+    int device;      /* -1: none */
+    int device_jobs; /* at most */
+    atomic_int device_taken;
+    atomic_bool device_lost;
 };
 
 /* A record on its way from the thread to the loop. */
@@ -105,6 +113,13 @@ static void message_deliver(struct loop_message *posted) {
     free(message->record.check);
     free(message->record.bytes);
     free(message);
+}
+
+static void placing_deliver(struct loop_message *posted) {
+    struct attempt *attempt = ((struct placing *)posted)->attempt;
+    if (attempt->hooks.placed != NULL) {
+        attempt->hooks.placed(attempt->user, attempt);
+    }
 }
 
 static void pool_settle(struct attempt *attempt) {
@@ -315,8 +330,6 @@ static void on_iteration(void *user, int64_t iteration) {
     struct attempt *attempt = user;
     double now = clock_seconds();
     int64_t before = atomic_load(&attempt->iteration);
-    bool on_device = attempt->device.used;
-    atomic_store(&attempt->on_device, on_device);
     if (atomic_load(&attempt->began) == 0) {
         /* the first update includes page faults and cold caches; counting starts after it */
         atomic_store(&attempt->first_iteration, iteration);
@@ -326,7 +339,7 @@ static void on_iteration(void *user, int64_t iteration) {
     threads_bound(attempt);
     atomic_store(&attempt->iteration, iteration);
     atomic_fetch_add(&attempt->updates, iteration - before);
-    if (!on_device) { /* it measures the processor */
+    if (!attempt->device.used) { /* it measures the processor */
         meter_iteration(&attempt->meter, now, atomic_load(&attempt->control.threads));
     }
 }
@@ -407,15 +420,29 @@ static void say_losses(struct attempt *attempt) {
     }
 }
 
-/* The device for this attempt, where it is free. */
-static bool device_take(struct attempt *attempt) {
-    struct pool *pool = attempt->pool;
-    if (pool->device < 0 || atomic_load(&pool->device_lost) || atomic_exchange(&pool->device_taken, true)) {
-        return false;
+/* It is known where the job runs. What the device covers, and has no memory for, is a surprise: the job says so. */
+static void on_decided(void *user) {
+    struct attempt *attempt = user;
+    struct train_device covers = {.number = attempt->device.number};
+    char text[EXECUTOR_TEXT_BYTES];
+    if (attempt->device.used) {
+        atomic_fetch_add(&attempt->pool->device_taken, 1);
+        atomic_store(&attempt->on_device, true);
+        attempt->placing = (struct placing){{.deliver = placing_deliver}, attempt};
+        loop_post(attempt->pool->loop, &attempt->placing.message);
+    } else if (train_device_covers(&attempt->spec.config, &covers)) {
+        snprintf(text, sizeof text, "the job runs on the processor: %.200s", attempt->device.why);
+        say_log(attempt, text);
     }
-    attempt->device = (struct train_device){.number = pool->device};
-    attempt->control.device = &attempt->device;
-    return true;
+}
+
+/* The device for this attempt, where it takes another. */
+static void device_take(struct attempt *attempt) {
+    struct pool *pool = attempt->pool;
+    if (pool->device >= 0 && !atomic_load(&pool->device_lost) && atomic_load(&pool->device_taken) < pool->device_jobs) {
+        attempt->device = (struct train_device){.number = pool->device, .decided = on_decided, .user = attempt};
+        attempt->control.device = &attempt->device;
+    }
 }
 
 static void device_leave(struct attempt *attempt, enum result result) {
@@ -425,7 +452,9 @@ static void device_leave(struct attempt *attempt, enum result result) {
         hinder(attempt, attempt->error.text);
     }
     attempt->control.device = NULL;
-    atomic_store(&pool->device_taken, false);
+    if (atomic_load(&attempt->on_device)) {
+        atomic_fetch_sub(&pool->device_taken, 1);
+    }
 }
 
 /* `checkpoint` NULL: from the beginning. */
@@ -440,13 +469,11 @@ static enum result train_from(struct attempt *attempt, const struct store_checkp
                                               .evaluating = on_evaluating,
                                               .iteration = on_iteration,
                                               .clock = on_clock};
-    bool taken = device_take(attempt);
+    device_take(attempt);
     enum result result = train_run(&attempt->spec.config, checkpoint == NULL ? NULL : checkpoint->bytes,
                                    checkpoint == NULL ? 0 : checkpoint->size, &attempt->control, &callbacks,
                                    &attempt->error);
-    if (taken) {
-        device_leave(attempt, result);
-    }
+    device_leave(attempt, result);
     return result;
 }
 
@@ -636,7 +663,7 @@ static const struct executor_operations pool_operations = {.name = "pool",
                                                            .destroy = pool_destroy};
 
 struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
-                                      int slots, int device) {
+                                      int slots, int device, int device_jobs) {
     struct pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL) {
         return NULL;
@@ -645,8 +672,9 @@ struct executor *pool_executor_create(struct loop *loop, struct datasets *datase
                           .loop = loop,
                           .datasets = datasets,
                           .source = *source,
-                          .slots = slots,
-                          .device = device};
+                          .slots = slots + (device >= 0 ? device_jobs : 0),
+                          .device = device,
+                          .device_jobs = device_jobs};
     rates_init(&pool->rates);
     return &pool->executor;
 }

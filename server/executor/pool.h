@@ -10,10 +10,11 @@
 #include "server/executor/source.h"
 
 /*
- * All must outlive it, the source excepted, which is copied; the pool has `slots` threads for it (pool_start).
- * `device`: the number of the one that runs what it covers; -1: none. NULL if out of memory.
+ * All must outlive it, the source excepted, which is copied; the pool has `slots` threads for it (pool_start), and
+ * `device_jobs` more. `device`: the number of the one that runs what it covers, at most so many jobs at once; -1: none.
+ * NULL if out of memory.
  */
 struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
-                                      int slots, int device);
+                                      int slots, int device, int device_jobs);
 
 #endif

@@ -28,12 +28,15 @@ static bool takes_own_slot(const struct active_job *active) {
     return takes_slot(active) && !active_is_remote(active);
 }
 
-int jobs_running(const struct jobs *jobs) {
-    int running = 0;
+/* Whether this daemon can run another: on a core, where every attempt begins, and in its pool of threads. */
+static bool slot_is_free(const struct jobs *jobs) {
+    const struct executor *executor = jobs->options.executor;
+    int own = 0, cores = 0;
     for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
-        running += takes_own_slot(active);
+        own += takes_own_slot(active);
+        cores += takes_own_slot(active) && !active->on_device;
     }
-    return running;
+    return cores < jobs->options.workers && own < executor->operations->capacity(executor);
 }
 
 int jobs_running_all(const struct jobs *jobs) {
@@ -177,7 +180,7 @@ static bool memory_is_free(const struct jobs *jobs, const struct store_job *job)
 static struct executor *executor_choose(struct jobs *jobs, const struct store_job *job, char place[STORE_ID_BYTES]) {
     struct executor *remote = jobs->options.remote;
     place[0] = '\0';
-    if (jobs_running(jobs) < jobs->options.workers && memory_is_free(jobs, job)) {
+    if (slot_is_free(jobs) && memory_is_free(jobs, job)) {
         return jobs->options.executor;
     }
     return remote != NULL && remote->operations->reserve(remote, job, place) ? remote : NULL;
@@ -205,7 +208,7 @@ static void job_pick(struct jobs *jobs, struct store_job *job, struct executor *
 
 static bool somebody_is_free(const struct jobs *jobs) {
     const struct executor *remote = jobs->options.remote;
-    return jobs_running(jobs) < jobs->options.workers || (remote != NULL && remote->operations->wants(remote));
+    return slot_is_free(jobs) || (remote != NULL && remote->operations->wants(remote));
 }
 
 static void schedule(struct jobs *jobs) {

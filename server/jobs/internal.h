@@ -45,6 +45,7 @@ struct active_job {
     int64_t bytes;             /* bytes that it takes in the store, as of its last event */
     struct executor *executor; /* of the attempt, or of the one that is being started */
     struct attempt *attempt;   /* NULL: no attempt runs it */
+    bool on_device;            /* the attempt needs no core */
     int64_t counted;           /* of the attempt's updates, those already counted in the metrics */
     struct attempt_end end;    /* of the last attempt; code and detail of a failure */
     struct waiter *waiting;    /* in order */

@@ -192,8 +192,7 @@ void jobs_publish(struct jobs *jobs, const struct store_unit *unit);
 /* A stored event as streams take it: a view, valid as long as the event. */
 struct stream_event stream_event_of(const struct store_event *event);
 
-/* Attempts, or starts of them: of this daemon's slots; of all executors. */
-int jobs_running(const struct jobs *jobs);
+/* Attempts, or starts of them, of all executors. */
 int jobs_running_all(const struct jobs *jobs);
 /* A slot may be free, or a place of a worker: starts what can start. */
 void jobs_schedule(struct jobs *jobs);

@@ -333,6 +333,7 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
     active_count(active);
     active_operations(active)->look(attempt, &view);
     active->attempt = NULL;
+    active->on_device = false;
     active->job.trials_per_second = view.trials_per_second;
     active->job.trained = view.trained;
     active->end = *end;
@@ -350,7 +351,14 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
     active_fact(active, is_exhausted(active) ? FACT_EXHAUSTED : facts[end->verdict]);
 }
 
-static const struct attempt_hooks hooks = {.record = on_record, .end = on_end};
+static void on_placed(void *user, struct attempt *attempt) {
+    struct active_job *active = user;
+    (void)attempt;
+    active->on_device = true;
+    active->jobs->moved(active->jobs);
+}
+
+static const struct attempt_hooks hooks = {.record = on_record, .placed = on_placed, .end = on_end};
 
 static void on_unit_done(const struct unit_context *context, const struct store_unit *unit) {
     struct active_job *active = context->active;

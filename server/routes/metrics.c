@@ -208,6 +208,27 @@ static void render_workers(FILE *out, const struct server *server) {
            (double)counts.stale);
 }
 
+/* The device that runs jobs (--device); without one all are 0. */
+static void render_device(FILE *out, const struct server *server) {
+    struct train_device_load load = {0};
+    if (server->device >= 0) {
+        load = train_device_load(server->device);
+    }
+    single(out, "modprop_device_jobs", "gauge", "Jobs that run on the device.", load.jobs);
+    single(out, "modprop_device_cohorts", "gauge", "Groups of jobs of equal shape that run side by side on the device.",
+           load.cohorts);
+    single(out, "modprop_device_memory_bytes", "gauge", "Memory of the device that these jobs take.",
+           (double)load.memory_bytes);
+    single(out, "modprop_device_rounds_total", "counter",
+           "Rounds on the device, each of updates or of an evaluation of one cohort.", (double)load.rounds);
+    single(out, "modprop_device_updates_total", "counter", "Updates made on the device, of all jobs.",
+           (double)load.updates);
+    single(out, "modprop_device_launches_total", "counter", "Kernels launched on the device.", (double)load.launches);
+    single(out, "modprop_device_transfers_total", "counter", "Copies between the host and the device, either way.",
+           (double)load.transfers);
+    single(out, "modprop_device_seconds_total", "counter", "Time of the rounds on the device.", load.seconds);
+}
+
 static void render_datasets(FILE *out, struct server *server) {
     const struct catalog_totals totals = catalog_totals(server->catalog);
     single(out, "modprop_datasets", "gauge", "Names of datasets.", (double)totals.names);
@@ -351,6 +372,7 @@ char *metrics_render(struct server *server, size_t *size) {
     render_store(out, server);
     render_datasets(out, server);
     render_workers(out, server);
+    render_device(out, server);
     render_bounds(out, &server->config);
     render_connections(out, server);
     render_requests(out, &server->metrics);

@@ -89,10 +89,13 @@ void route_neurons(struct server *server, struct request *request) {
 }
 
 static json_t *device_describe(int number, const struct train_device_info *info, bool used) {
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:b, s:o, s:b}", "number", number, "name", info->name,
-                     "platform", info->platform, "driver", info->driver, "kind", info->gpu ? "gpu" : "processor",
-                     "compute_units", (int)info->units, "memory_bytes", (json_int_t)info->memory_bytes, "suitable",
-                     info->suitable, "reason", info->suitable ? json_null() : json_string(info->why), "used", used);
+    const struct train_device_load load = train_device_load(number);
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:b, s:o, s:b, s:i, s:i, s:I}", "number", number, "name",
+                     info->name, "platform", info->platform, "driver", info->driver, "kind",
+                     info->gpu ? "gpu" : "processor", "compute_units", (int)info->units, "memory_bytes",
+                     (json_int_t)info->memory_bytes, "suitable", info->suitable, "reason",
+                     info->suitable ? json_null() : json_string(info->why), "used", used, "jobs", load.jobs, "cohorts",
+                     load.cohorts, "memory_taken_bytes", (json_int_t)load.memory_bytes);
 }
 
 /* A vendor's library is not loaded for this: without --device there are none to list. */

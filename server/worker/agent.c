@@ -372,7 +372,7 @@ static bool start(struct agent *agent) {
     agent->datasets = datasets_create(agent->options.scratch, NULL);
     agent->executor = agent->datasets == NULL
                           ? NULL
-                          : pool_executor_create(&agent->loop, agent->datasets, &source, agent->options.slots, -1);
+                          : pool_executor_create(&agent->loop, agent->datasets, &source, agent->options.slots, -1, 0);
     agent->client = agent->executor == NULL ? NULL : client_create(&client);
     return agent->client != NULL;
 }

@@ -303,6 +303,9 @@ static void first_updates(struct together *job) {
         ck_assert_int_eq(after.rounds - before.rounds, 2);
         ck_assert_int_eq(after.updates - before.updates, FIRST);
         ck_assert(after.jobs == FIRST && after.cohorts == 1 && after.memory_bytes > 0);
+    }
+    pthread_barrier_wait(&meeting); /* nobody goes on before it was looked at */
+    if (job->number == 0) {
         pthread_barrier_wait(&door); /* the late one may come */
         pthread_barrier_wait(&door); /* it has */
     }
@@ -372,6 +375,46 @@ START_TEST(jobs_of_a_cohort_have_the_bits_that_they_have_alone) {
 }
 END_TEST
 
+/* NULL, with a sentence that has `word`: the device does not take the job now. */
+static void is_refused(struct host *host, const char *word) {
+    struct error error = {0};
+    enum result result;
+    const struct backend_problem problem = {
+        .network = &host->network, .options = &host->options, .task = &host->task, .optimizer = &host->optimizer};
+    host->backend = backend_opencl.create(&problem, &result, &error);
+    ck_assert(host->backend == NULL);
+    ck_assert_int_eq(result, RESULT_INVALID);
+    ck_assert_msg(strstr(error.text, word) != NULL, "%s", error.text);
+}
+
+START_TEST(a_full_device_takes_no_other_job) {
+    struct host hosts[3], more = {.config = host_config()}, other = {.config = host_config()};
+    const struct cl_device *devices;
+    char error[256];
+    cl_devices(&devices, error);
+    uint64_t *memory = (uint64_t *)(uintptr_t)&devices[device].memory, all = *memory;
+    host_make(&hosts[0]);
+    uint64_t each = opencl_cohort(hosts[0].backend)->memory_bytes;
+    *memory = 3 * each + each / 2; /* three jobs, though cohorts grow to twice their size */
+    host_make(&hosts[1]);
+    host_make(&hosts[2]);
+    ck_assert(opencl_cohort(hosts[2].backend)->memory_bytes == 3 * each);
+    host_fill(&more);
+    is_refused(&more, "no memory for another of these jobs beside 3");
+    other.config.network.units = 21;
+    host_fill(&other);
+    is_refused(&other, "beside those that run there");
+    host_release(&hosts[1]);
+    host_make(&hosts[1]); /* a place is free again */
+    *memory = all;
+    for (int i = 0; i < 3; i++) {
+        host_release(&hosts[i]);
+    }
+    host_release(&more);
+    host_release(&other);
+}
+END_TEST
+
 START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) {
     struct host a, b;
     struct backend_course course = {.mu_mean = MU_PUBLISHED};
@@ -407,6 +450,7 @@ int main(void) {
     TCase *several = tcase_create("several");
     tcase_set_timeout(several, 0);
     tcase_add_test(several, jobs_of_a_cohort_have_the_bits_that_they_have_alone);
+    tcase_add_test(several, a_full_device_takes_no_other_job);
     tcase_add_test(several, a_device_that_computes_wrongly_ends_all_its_jobs);
     suite_add_tcase(suite, several);
     SRunner *runner = srunner_create(suite);
