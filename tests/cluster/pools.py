@@ -86,9 +86,18 @@ class Pool:
         if self.keeper:
             self.keeper.send_signal(signal.SIGTERM)
             self.keeper.wait(120)
-        for how in (("--signal=KILL", "--full"), ()):  # no test is about how these end: at once
-            self.slurm.run("scancel", *how, "-n", f"modprop-{self.name}", check=False)
-        wait_until(lambda: not self.allocations("PENDING,RUNNING,COMPLETING"))
+        name = f"modprop-{self.name}"
+        self.slurm.run("scancel", "--state=PENDING", "-n", name, check=False)
+
+        def ended():
+            """No test is about how they end: killed, and again where one had only been about to start.
+
+            Cancelled while it ends by itself, an allocation may stay in COMPLETING for a minute.
+            """
+            self.slurm.run("scancel", "--signal=KILL", "--full", "-n", name, check=False)
+            return not self.allocations("PENDING,RUNNING,COMPLETING")
+
+        wait_until(ended, every=0.5)
 
 
 def running(lab, job):
