@@ -132,9 +132,9 @@ CURVES = (
 @pytest.mark.skipif(not os.environ.get("MODPROP_LONG"), reason="SKIPPED: trains samples; MODPROP_LONG=1 runs it")
 @pytest.mark.parametrize("name", CURVES)
 def test_a_stored_curve_is_made_again(modprop, name):
-    """Losses at the first evaluations of seed 1, in every condition, as the CSV has them."""
+    """Losses at the first evaluations of seed 1, in every condition, to the six digits that the CSV has."""
     document = json.loads((REPRODUCE / f"{name}.json").read_text())
-    every = document["base"]["training"]["evaluate_every"]
+    every = document["base"]["training"].get("evaluate_every", 20)
     short = ["--set", f"training.iterations={2 * every + 1}", "--seeds", "1"]
     made = modprop.lines("experiment", "run", REPRODUCE / f"{name}.json", *short, "--follow", timeout=3600)
     trials = json.loads(modprop.run("experiment", "trials", made[0], "--json").stdout)["trials"]
@@ -146,6 +146,6 @@ def test_a_stored_curve_is_made_again(modprop, name):
         curve = json.loads(modprop.run("metrics", trial["job"], "--json").stdout)
         for iteration in (0, every, 2 * every):
             loss = curve["loss"][curve["iteration"].index(iteration)]
-            assert f"{loss:.9g}" == f"{float(stored[trial['label'], iteration]):.9g}", (trial["label"], iteration)
+            assert f"{loss:.6g}" == f"{float(stored[trial['label'], iteration]):.6g}", (trial["label"], iteration)
             compared += 1
     assert compared == 3 * POINTS[name]
