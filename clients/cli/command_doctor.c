@@ -155,6 +155,37 @@ static void access_check(struct findings *findings) {
     http_answer_release(&answer);
 }
 
+/* "opencl:0, NVIDIA H100: 12 jobs run there, 3.1 GiB of 79.2 GiB taken", of the device that is used. */
+static char *device_describe(const json_t *device) {
+    char taken[FORMAT_BYTES], all[FORMAT_BYTES];
+    long long jobs = (long long)json_integer_value(json_object_get(device, "jobs"));
+    const char *name = json_string_value(json_object_get(device, "name"));
+    return memory_format("opencl:%lld, %s: %lld job%s there, %s of %s taken",
+                         (long long)json_integer_value(json_object_get(device, "number")), name == NULL ? "" : name,
+                         jobs, jobs == 1 ? " runs" : "s run",
+                         format_bytes(json_number_value(json_object_get(device, "memory_taken_bytes")), taken),
+                         format_bytes(json_number_value(json_object_get(device, "memory_bytes")), all));
+}
+
+/* Nothing is said of devices where the daemon was not started with one, or may not list them to us. */
+static void device_check(struct findings *findings) {
+    struct http_answer answer;
+    enum status status = http_perform(findings->cli->http, &(const struct http_request){.path = "/v1/devices"},
+                                      &answer);
+    json_t *document = status == STATUS_OK && answer.status == 200 && answer.body.data != NULL
+                           ? json_loads(answer.body.data, 0, NULL)
+                           : NULL;
+    const json_t *device;
+    size_t i;
+    json_array_foreach(json_object_get(document, "devices"), i, device) {
+        if (json_is_true(json_object_get(device, "used"))) {
+            find(findings, "device", true, device_describe(device));
+        }
+    }
+    json_decref(document);
+    http_answer_release(&answer);
+}
+
 static enum status run(struct cli *cli) {
     struct findings findings = {.cli = cli, .list = json_array(), .all_ok = true};
     cli->http = http_create(&cli->settings);
@@ -164,6 +195,7 @@ static enum status run(struct cli *cli) {
         ready_check(&findings);
         version_check(&findings);
         access_check(&findings);
+        device_check(&findings);
     }
     if (cli->json) {
         json_t *document = json_pack("{s:b, s:O}", "ok", (int)findings.all_ok, "checks", findings.list);

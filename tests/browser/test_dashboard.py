@@ -265,6 +265,19 @@ def test_a_killed_and_restarted_daemon_is_picked_up(begin, daemon, browser):
     assert browser.script("return window.mark") == 1, "the page was loaded again"
 
 
+def test_the_device_is_listed(begin, browser):
+    try:
+        daemon = begin("--device", "opencl:0", "--device-jobs", "2")
+    except RuntimeError as error:
+        pytest.skip(f"SKIPPED: {error}")
+    browser.open(daemon.url + "/#/workers")
+    browser.wait("document.querySelector('main table')")
+    row = [cell.text for cell in browser.all("main tbody tr:first-child > *")]
+    assert row[0].startswith("opencl:0 ") and row[1:4] == ["yes", "0", "0"], row
+    browser.wait("document.querySelector('#workers-link').textContent === 'Devices'")
+    assert not browser.all("#workers-link[hidden]")
+
+
 def submission(seed, last):
     body = json.dumps({"seed": seed, "name": f"job {seed}", "task": {"type": "delayed_xor"}})
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"

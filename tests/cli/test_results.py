@@ -306,6 +306,15 @@ def test_doctor(modprop):
     assert json.loads(modprop.run("doctor", "--json").stdout)["ok"] is True
 
 
+def test_doctor_describes_the_device(start, tmp_path):
+    try:
+        daemon = start("--device", "opencl:0", "--device-jobs", "2")
+    except RuntimeError as error:
+        pytest.skip(f"SKIPPED: {error}")
+    found = Program(tmp_path, daemon.url).run("doctor").stdout
+    assert re.search(r"^ok    device +opencl:0, \S.*: 0 jobs run there, 0 B of [\d.]+ [KMGT]iB taken$", found, re.M), found
+
+
 def test_https_where_there_is_none(modprop):
     address = modprop.environment["MODPROP_SERVER"].replace("http:", "https:")
     assert "does not use TLS (is it an http:// address?)" in modprop.run("list", "-s", address, status=3).stderr
