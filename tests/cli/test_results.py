@@ -312,7 +312,9 @@ def test_doctor_describes_the_device(start, tmp_path):
     except RuntimeError as error:
         pytest.skip(f"SKIPPED: {error}")
     found = Program(tmp_path, daemon.url).run("doctor").stdout
-    assert re.search(r"^ok    device +opencl:0, \S.*: 0 jobs run there, 0 B of [\d.]+ [KMGT]iB taken$", found, re.M), found
+    assert re.search(r"^ok    device +opencl:0, \S.*: 0 jobs run there, 0 B of [\d.]+ [KMGT]iB taken$", found, re.M), (
+        found
+    )
 
 
 def test_https_where_there_is_none(modprop):
