@@ -86,6 +86,30 @@ static const struct field top_items[] = {
 
 const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
 
+/* The section that has a field of this name; NULL: none, or more than one. */
+static const char *section_of(const char *name) {
+    const struct {
+        const char *section;
+        const struct fields *fields;
+    } sections[] = {{"task", task_fields()},
+                    {"network", network_fields()},
+                    {"rule", rule_fields()},
+                    {"optimizer", &optimizer_fields},
+                    {"training", &training_fields}};
+    const char *found = NULL;
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        bool has = false;
+        for (size_t j = 0; j < sections[i].fields->count; j++) {
+            has = has || strcmp(sections[i].fields->items[j].name, name) == 0;
+        }
+        if (has && found != NULL) {
+            return NULL;
+        }
+        found = has ? sections[i].section : found;
+    }
+    return found;
+}
+
 static void check_top_names(const json_t *document, bool stored, struct problems *problems) {
     const size_t count = sizeof top_names / sizeof top_names[0];
     const char *name;
@@ -95,7 +119,10 @@ static void check_top_names(const json_t *document, bool stored, struct problems
         for (size_t i = 0; i < count; i++) {
             known = known || strcmp(name, top_names[i]) == 0;
         }
-        if (!known) {
+        const char *home = known || problems->count >= PROBLEMS_MAX ? NULL : section_of(name);
+        if (home != NULL) {
+            problems_add(problems, NULL, name, "is not a known field; did you mean \"%s.%s\"?", home, name);
+        } else if (!known) {
             problems_add_unknown(problems, NULL, name, "field", top_names, count);
         }
     }

@@ -51,13 +51,29 @@ static bool take_option(void *user, const struct option *option, const char *val
     return option_read_value(option, origin, value, &number, fault);
 }
 
+/* The one command of two words whose second is `word`, such as "experiment trials" of trials; NULL: none or several. */
+static const char *pair_of(const char *word) {
+    const char *found = NULL;
+    for (const struct command *const *command = command_table; *command != NULL; command++) {
+        const char *space = strchr((*command)->name, ' ');
+        if (space != NULL && strcmp(space + 1, word) == 0) {
+            if (found != NULL) {
+                return NULL;
+            }
+            found = (*command)->name;
+        }
+    }
+    return found;
+}
+
 static enum status unknown_command(const char *word) {
     const char *names[NAMES_MAX];
     size_t count = 0;
     for (const struct command *const *command = command_table; *command != NULL && count < NAMES_MAX; command++) {
         names[count++] = (*command)->name;
     }
-    const char *nearest = name_nearest(word, names, count);
+    const char *nearest = pair_of(word);
+    nearest = nearest == NULL ? name_nearest(word, names, count) : nearest;
     return nearest == NULL
                ? report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", word)
                : report_error(STATUS_USAGE, "there is no command \"%s\"; did you mean %s? (modprop help lists them)",
@@ -100,8 +116,12 @@ static enum status command_choose(struct arguments *arguments, int count, char *
     return arguments->command == NULL ? unknown_command(words[places[0]]) : STATUS_OK;
 }
 
-/* Of the commands of two words that begin with `first`, the one whose second word is nearest to `word`; NULL. */
-static const char *second_word_nearest(const char *first, const char *word) {
+/*
+ * The command that a `word` behind `first`, of which it is no second word, may mean: one of that name alone
+ * ("experiment export" means export), else of the commands of two words that begin with `first` the one whose second
+ * word is nearest. NULL: neither, or no command of two words begins so.
+ */
+static const char *command_meant(const char *first, const char *word) {
     const char *names[NAMES_MAX];
     size_t count = 0, length = strlen(first);
     for (const struct command *const *command = command_table; *command != NULL && count < NAMES_MAX; command++) {
@@ -110,7 +130,8 @@ static const char *second_word_nearest(const char *first, const char *word) {
         }
     }
     const char *nearest = name_nearest(word, names, count);
-    return nearest == NULL ? NULL : nearest - length - 1;
+    const struct command *own = count == 0 ? NULL : command_find(word);
+    return own != NULL ? own->name : nearest == NULL ? NULL : nearest - length - 1;
 }
 
 static enum status count_check(const struct arguments *arguments) {
@@ -124,14 +145,15 @@ static enum status count_check(const struct arguments *arguments) {
         return report_error(STATUS_USAGE, "modprop %s needs %s (modprop %s --help)", command->name, command->operands,
                             command->name);
     }
-    const char *second = second_word_nearest(command->name, arguments->operands[command->most]);
-    if (second != NULL) {
-        return report_error(STATUS_USAGE, "there is no command \"%s %s\"; did you mean %s? (modprop help lists them)",
-                            command->name, arguments->operands[command->most], second);
+    const char *word = arguments->operands[command->most], *meant = command_meant(command->name, word);
+    if (meant != NULL) {
+        return report_error(STATUS_USAGE,
+                            "there is no command \"%s %s\"; did you mean modprop %s? (modprop help lists them)",
+                            command->name, word, meant);
     }
     return report_error(STATUS_USAGE, "modprop %s takes %s%s; \"%s\" is one too many (modprop %s --help)",
                         command->name, command->most == 0 ? "no operands" : "only ",
-                        command->most == 0 ? "" : command->operands, arguments->operands[command->most], command->name);
+                        command->most == 0 ? "" : command->operands, word, command->name);
 }
 
 enum status arguments_parse(struct arguments *arguments, int count, char **words) {

@@ -20,7 +20,11 @@ enum status cli_call(struct cli *cli, const struct http_request *request, const 
         return report_problem(doing, answer->status, answer->body.data);
     }
     if (status == STATUS_UNREACHABLE) {
-        const char *hint = answer->status == 0 ? " (modprop doctor may find the cause)" : "";
+        const char *hint =
+            answer->status == 0
+                ? "; is modpropd running there? (modpropd --data DIR starts one; modprop doctor looks for "
+                  "other causes)"
+                : "";
         return report_error(status, "cannot %s: %s%s", doing, answer->error, hint);
     }
     if (status == STATUS_FAILED && *answer->error != '\0' && request->sink == NULL) {

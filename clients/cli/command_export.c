@@ -27,7 +27,8 @@ struct exporting {
     json_t *experiment, *trials, *points;
     json_t *manifests;   /* by "POINT-SEED" */
     struct text weights; /* lines of digests.txt on weights */
-    struct text remarks; /* lines of README.md on what is not here */
+    struct text remarks; /* lines of README.md on what is not here, which are said as notes too */
+    struct text absent;  /* such lines on single trials, which are in README.md alone */
     size_t figures;
     bool pdf_fails;
 };
@@ -185,6 +186,9 @@ static enum status figures_write(struct exporting *exporting) {
     if (exporting->pdf_fails) {
         text_add(&exporting->remarks, "- The figures are SVG alone: no gnuplot that draws PDF was installed.\n");
     }
+    if (status == STATUS_OK && exporting->figures == 0) {
+        text_add(&exporting->remarks, "- There is no figure: no trial has results.\n");
+    }
     return status;
 }
 
@@ -198,11 +202,14 @@ static enum status manifest_write(struct exporting *exporting, const json_t *tri
     json_t *manifest = NULL;
     enum status status = STATUS_OK;
     if (json_is_true(json_object_get(trial, "archived"))) {
-        text_printf(&exporting->remarks,
+        text_printf(&exporting->absent,
                     "- Trial %s has no manifest: retention has deleted its job. Its numbers are in the tables.\n", key);
     } else if (strcmp(state, "succeeded") != 0 && strcmp(state, "failed") != 0 && strcmp(state, "cancelled") != 0) {
-        text_printf(&exporting->remarks, "- Trial %s has no manifest: it is %s.\n", key, state);
+        text_printf(&exporting->absent, "- Trial %s has no manifest: it is %s.\n", key, state);
     } else {
+        if (strcmp(state, "cancelled") == 0) {
+            text_printf(&exporting->absent, "- Trial %s has no results: it was cancelled.\n", key);
+        }
         status = cli_get(exporting->cli, path, "read the manifest", &manifest);
     }
     if (manifest != NULL) {
@@ -301,8 +308,9 @@ static enum status texts_write(struct exporting *exporting) {
                 "`modprop rerun DIR` trains everything again on the server that you name and says whether every bit "
                 "agrees.\n",
                 name == NULL || *name == '\0' ? "Experiment" : name, MODPROP_VERSION);
-    if (exporting->remarks.size > 0) {
-        text_printf(&readme, "\nWhat is not here:\n\n%s", exporting->remarks.data);
+    if (exporting->remarks.size + exporting->absent.size > 0) {
+        text_printf(&readme, "\nWhat is not here:\n\n%s%s", exporting->remarks.size == 0 ? "" : exporting->remarks.data,
+                    exporting->absent.size == 0 ? "" : exporting->absent.data);
     }
     if (status == STATUS_OK) {
         status = folder_write(&exporting->folder, "README.md", readme.data, readme.size);
@@ -334,17 +342,48 @@ static enum status all_write(struct exporting *exporting) {
     return status;
 }
 
+/* Whether the figures show this trial: those that succeeded, and those that failed because they diverged. */
+static bool is_drawn(const json_t *trial) {
+    return strcmp(job_text(trial, "status"), "succeeded") == 0 || json_is_true(json_object_get(trial, "diverged"));
+}
+
+/* What is missing, on standard error, where scripts do not take it for output. Single trials are counted here. */
+static void remarks_say(const struct exporting *exporting) {
+    const json_t *trials = json_object_get(exporting->trials, "trials");
+    const char *state = job_status(exporting->experiment);
+    bool ended = experiment_has_ended(exporting->experiment);
+    size_t index, drawn = 0, count = json_array_size(trials);
+    json_t *trial;
+    json_array_foreach((json_t *)trials, index, trial) {
+        drawn += is_drawn(trial);
+    }
+    if (!ended || (drawn < count && strcmp(state, "cancelled") == 0)) {
+        report_note("the experiment %s %s: %zu of %zu trials are in the figures (README.md lists the rest)%s",
+                    ended                           ? "was"
+                    : strcmp(state, "running") == 0 ? "is still"
+                                                    : "is",
+                    state, drawn, count, ended ? "" : "; export again when it has ended");
+    } else if (exporting->absent.size > 0) {
+        report_note("some trials have no manifest or no results; README.md lists them");
+    }
+    for (const char *line = exporting->remarks.data; line != NULL && *line != '\0'; line = strchr(line, '\n') + 1) {
+        report_note("%.*s", (int)strcspn(line + 2, "\n"), line + 2); /* without its "- " */
+    }
+}
+
 static enum status export_run(struct cli *cli) {
     const char *directory = cli->arguments.operands[1];
     struct exporting exporting = {.cli = cli, .manifests = json_object()};
     enum status status = experiment_get(cli, cli->arguments.operands[0], "", &exporting.experiment);
-    if (status == STATUS_OK) {
+    if (status == STATUS_REFUSED) {
+        report_note("export writes experiments; a single job's curve: modprop compare JOB --plot FILE.svg");
+    } else if (status == STATUS_OK) {
         exporting.id = job_text(exporting.experiment, "id");
         status = experiment_get(cli, exporting.id, "/trials", &exporting.trials);
     }
     status = status == STATUS_OK ? experiment_get(cli, exporting.id, "/points", &exporting.points) : status;
     if (status == STATUS_OK && !experiment_has_ended(exporting.experiment)) {
-        text_printf(&exporting.remarks, "- What was still to run: the experiment was %s when it was exported.\n",
+        text_printf(&exporting.absent, "- What was still to run: the experiment was %s when it was exported.\n",
                     job_status(exporting.experiment));
     }
     status = status == STATUS_OK ? folder_open(&exporting.folder, directory) : status;
@@ -360,7 +399,7 @@ static enum status export_run(struct cli *cli) {
         printf("%s: %zu figure%s, %zu manifest%s\n", terminal_shown(directory), exporting.figures,
                exporting.figures == 1 ? "" : "s", json_object_size(exporting.manifests),
                json_object_size(exporting.manifests) == 1 ? "" : "s");
-        printf("%s", exporting.remarks.size == 0 ? "" : terminal_shown(exporting.remarks.data));
+        remarks_say(&exporting);
     }
     json_decref(exporting.experiment);
     json_decref(exporting.trials);
@@ -368,6 +407,7 @@ static enum status export_run(struct cli *cli) {
     json_decref(exporting.manifests);
     text_release(&exporting.weights);
     text_release(&exporting.remarks);
+    text_release(&exporting.absent);
     return status;
 }
 

@@ -101,6 +101,13 @@ static enum status weights(struct cli *cli) {
         return report_error(STATUS_USAGE,
                             "safetensors is binary, which a terminal cannot show: use --output FILE, or a pipe");
     }
+    const char *slash = output == NULL ? NULL : strrchr(output, '/'), *file = slash == NULL ? output : slash + 1;
+    if (file != NULL && argument_text(arguments, "format") == NULL && !safetensors && strchr(file, '.') != NULL &&
+        !ends_with(file, ".json")) {
+        return report_error(STATUS_USAGE,
+                            "--output must end in .json or .safetensors, or --format says what is written; got \"%s\"",
+                            output);
+    }
     char *id;
     enum status status = job_resolve(cli, arguments->operands[0], &id);
     if (status == STATUS_OK) {
@@ -206,7 +213,7 @@ static const struct option metrics_options[] = {
 static const struct option weights_options[] = {
     OUTPUT_OPTION,
     {"format", 'F', OPTION_CHOICE, "json|safetensors", 0, 0, false,
-     "the default is json, or safetensors for a file of that name"},
+     "the default is what the file's name ends in, else json"},
     ITERATION_OPTION,
     OPTIONS_END,
 };

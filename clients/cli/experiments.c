@@ -15,64 +15,71 @@ char *experiment_path(const char *id, const char *rest) {
     return path;
 }
 
-/* What a word may fit: the beginning of an id, or a name. */
-static bool fits(const json_t *experiment, const char *word) {
-    const char *id = json_string_value(json_object_get(experiment, "id")),
-               *name = json_string_value(json_object_get(experiment, "name"));
-    return id != NULL && (strcmp(word, "latest") == 0 || strncasecmp(id, word, strlen(word)) == 0 ||
-                          (name != NULL && strcmp(name, word) == 0));
-}
+#define MATCHES_MOST 3 /* two are said, the third is that there are more */
 
-/* Looks through a page; *id becomes the first that fits, *other the second. */
-static void page_search(const json_t *page, const char *word, char **id, char **other) {
+/* The experiments that a word fits. */
+struct matches {
+    char *ids[MATCHES_MOST];
+    size_t count;
+    bool by_name; /* each by its whole name, so that more of the word cannot tell them apart */
+};
+
+/* Looks through a page for a word: "latest", the beginning of an id, or a name. */
+static void page_search(const json_t *page, const char *word, struct matches *matches) {
     size_t index;
     json_t *experiment;
     json_array_foreach(json_object_get(page, "experiments"), index, experiment) {
-        char **found = *id == NULL ? id : other;
-        if (*found == NULL && fits(experiment, word)) {
-            *found = memory_copy(json_string_value(json_object_get(experiment, "id")));
+        const char *id = json_string_value(json_object_get(experiment, "id")),
+                   *name = json_string_value(json_object_get(experiment, "name"));
+        bool by_name = name != NULL && strcmp(name, word) == 0,
+             by_id = strcmp(word, "latest") == 0 || (id != NULL && strncasecmp(id, word, strlen(word)) == 0);
+        if (id != NULL && (by_id || by_name) && matches->count < MATCHES_MOST) {
+            matches->by_name = by_name && (matches->by_name || matches->count == 0);
+            matches->ids[matches->count++] = memory_copy(id);
         }
     }
 }
 
-static enum status search(struct cli *cli, const char *word, char **id, char **other) {
+static enum status search(struct cli *cli, const char *word, struct matches *matches) {
+    bool latest = strcmp(word, "latest") == 0;
     char *after = NULL;
     enum status status;
     do {
         json_t *page = NULL;
-        status = cli_get_page(cli, "experiments", "", after, strcmp(word, "latest") == 0 ? 1 : PAGE_MOST, &page);
-        page_search(page, word, id, other);
+        status = cli_get_page(cli, "experiments", "", after, latest ? 1 : PAGE_MOST, &page);
+        page_search(page, word, matches);
         const char *next = json_string_value(json_object_get(page, "next"));
         free(after);
         after = next == NULL ? NULL : memory_copy(next);
         json_decref(page);
-    } while (status == STATUS_OK && after != NULL && *other == NULL && strcmp(word, "latest") != 0);
+    } while (status == STATUS_OK && after != NULL && matches->count < MATCHES_MOST && !latest);
     free(after);
     return status;
 }
 
 enum status experiment_resolve(struct cli *cli, const char *word, char **id) {
-    char *other = NULL;
+    struct matches matches = {0};
     *id = NULL;
     if (strlen(word) == JOB_ID_CHARACTERS && strspn(word, "0123456789abcdef-") == JOB_ID_CHARACTERS) {
         *id = memory_copy(word);
         return STATUS_OK;
     }
-    enum status status = search(cli, word, id, &other);
-    if (status == STATUS_OK && *id == NULL) {
+    enum status status = search(cli, word, &matches);
+    if (status == STATUS_OK && matches.count == 0) {
         status = report_error(STATUS_REFUSED,
                               "no experiment has \"%s\" as its name or as the beginning of its id (modprop experiment "
                               "list shows them)",
                               word);
-    } else if (status == STATUS_OK && other != NULL) {
-        status = report_error(STATUS_USAGE, "\"%s\" fits more than one experiment: %s, %s, ...; give more of the id",
-                              word, *id, other);
+    } else if (status == STATUS_OK && matches.count > 1) {
+        status = report_error(STATUS_USAGE, "\"%s\" fits more than one experiment: %s, %s%s; give %s", word,
+                              matches.ids[0], matches.ids[1], matches.count > 2 ? ", ..." : "",
+                              matches.by_name ? "the id" : "more of the id");
+    } else if (status == STATUS_OK) {
+        *id = memory_copy(matches.ids[0]);
     }
-    if (status != STATUS_OK) {
-        free(*id);
-        *id = NULL;
+    for (size_t i = 0; i < matches.count; i++) {
+        free(matches.ids[i]);
     }
-    free(other);
     return status;
 }
 
@@ -107,9 +114,12 @@ static long long count_of(const json_t *experiment, const char *status) {
 
 void experiment_progress_put(const json_t *experiment, struct text *text) {
     long long failed = count_of(experiment, "failed"), cancelled = count_of(experiment, "cancelled");
-    text_printf(text, "%lld of %lld", count_of(experiment, "succeeded") + failed + cancelled,
+    text_printf(text, "%lld of %lld", count_of(experiment, "succeeded") + failed,
                 (long long)json_integer_value(json_object_get(experiment, "trials")));
     if (failed > 0) {
         text_printf(text, ", %lld failed", failed);
+    }
+    if (cancelled > 0) {
+        text_printf(text, ", %lld cancelled", cancelled);
     }
 }

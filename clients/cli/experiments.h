@@ -32,7 +32,7 @@ enum status experiment_run(struct cli *cli);
 bool experiment_has_ended(const json_t *experiment);
 enum paint experiment_paint(const char *status);
 
-/* "12 of 60": trials that have ended, of all. */
+/* "12 of 60, 1 failed, 3 cancelled": trials that ran to their end, of all; those that failed are among them. */
 void experiment_progress_put(const json_t *experiment, struct text *text);
 
 /*

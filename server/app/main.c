@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,7 +150,11 @@ static bool make_data_directory(const char *path, char *error) {
     struct stat status;
     bool made = mkdir(path, 0700) == 0;
     if (!made && errno != EEXIST) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be created: %s", path, strerror(errno));
+        char parent[4096];
+        snprintf(parent, sizeof parent, "%s", path);
+        bool orphan = errno == ENOENT && access(dirname(parent), F_OK) != 0;
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %.150s cannot be created: %s%.150s%s", path,
+                 orphan ? "its parent " : strerror(errno), orphan ? parent : "", orphan ? " does not exist" : "");
         return false;
     }
     if (made && !parent_sync(path)) {

@@ -26,7 +26,7 @@
 
 static const struct option_row setting_table[] = {
     {{"data", 0, OPTION_TEXT, "DIR", 0, 0, false,
-      "directory of the store; created if missing; one daemon at a time (required)"},
+      "directory of the store; created if missing (not its parent); one daemon at a time (required)"},
      FIELD(data),
      NULL},
     {{"listen", 0, OPTION_TEXT, "ADDRESS:PORT", 0, 0, false, "where to listen; port 0 picks a free one"},

@@ -332,7 +332,8 @@ static int listen_at(struct http *http, char *error) {
             return descriptor;
         }
     }
-    snprintf(error, CONFIG_ERROR_BYTES, "cannot listen at %s: %s", config->listen, strerror(errno));
+    snprintf(error, CONFIG_ERROR_BYTES, "cannot listen at %.300s: %s%s", config->listen, strerror(errno),
+             errno == EADDRINUSE ? "; give another --listen, such as 127.0.0.1:0 for a free port" : "");
     if (descriptor >= 0) {
         close(descriptor);
     }

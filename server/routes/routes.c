@@ -336,7 +336,8 @@ static void prepare_body(struct server *server, struct request *request, const s
         return;
     }
     if ((has_body || given != NULL) && !type_is(given, wanted)) { /* an empty form is a form */
-        http_problem(request, 415, "Content-Type must be %s; got %.100s", wanted, given == NULL ? "none" : given);
+        http_problem(request, 415, "Content-Type must be %s; got %.100s: with curl, add -H 'Content-Type: %s'", wanted,
+                     given == NULL ? "none" : given, wanted);
     } else if (http_header(request, "Content-Encoding") != NULL &&
                strcasecmp(http_header(request, "Content-Encoding"), "identity") != 0) {
         http_problem(request, 415, "Content-Encoding must be identity: compressed bodies are not accepted");

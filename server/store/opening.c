@@ -33,7 +33,12 @@ static bool directory_lock(struct store *store, const char *directory, char *err
     }
     store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (store->lock < 0) {
-        snprintf(error, STORE_ERROR_BYTES, "cannot open %.300s: %s", path, strerror(errno));
+        if (errno == EACCES || errno == EPERM || errno == EROFS) {
+            snprintf(error, STORE_ERROR_BYTES, "--data: %.300s cannot be written by this user (its file lock: %s)",
+                     directory, strerror(errno));
+        } else {
+            snprintf(error, STORE_ERROR_BYTES, "cannot open %.300s: %s", path, strerror(errno));
+        }
         return false;
     }
     if (flock(store->lock, LOCK_EX | LOCK_NB) != 0) {

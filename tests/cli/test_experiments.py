@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import Program
 
 SMALL = [
     "--task",
@@ -98,17 +99,29 @@ def test_pause_resume_cancel_retry_delete(modprop):
     ("words", "status", "says"),
     [
         (["experiment", "show", "nothing"], 4, 'no experiment has "nothing" as its name'),
-        (["experiment", "shwo"], 2, "did you mean experiment show?"),
+        (["experiment", "shwo"], 2, "did you mean modprop experiment show?"),
         (["experiment", "run"], 2, "needs a FILE"),
         (["experiment", "run", *SMALL, "--seeds", "3-1"], 2, "--seeds must be numbers from 0 to 2^53-1 or ranges"),
         (["experiment", "run", *SMALL, "--rule", "bprop,eprop"], 4, "points.0.rule.type"),
         (["experiment", "extend", "latest"], 2, "say what is added or changed"),
         (["experiment", "extend", "latest", "--axis", "mu"], 2, "--axis must be NAME=VALUE"),
         (["experiment", "plot", "latest", "-o", "x.gif"], 2, ".svg"),
+        (["submit", *SMALL, "--set", "iterations=3"], 4, 'not a known field; did you mean "training.iterations"?'),
+        (["experiment", "run", *SMALL, "--set", "units=3"], 4, 'did you mean "network.units"?'),
     ],
 )
 def test_mistakes_are_named(modprop, words, status, says):
     assert says in modprop.run(*words, status=status).stderr
+
+
+def test_experiments_of_one_name(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    ids = [modprop.lines("experiment", "run", *SMALL, "--name", "two rules")[0] for _ in range(2)]
+    said = modprop.run("experiment", "show", "two rules", status=2).stderr
+    assert f"fits more than one experiment: {ids[1]}, {ids[0]}; give the id" in said
+    modprop.run("experiment", "run", *SMALL, "--name", "two rules")
+    assert f"{ids[1]}, ...; give the id" in modprop.run("experiment", "show", "two rules", status=2).stderr
+    assert "; give more of the id" in modprop.run("experiment", "show", ids[0][:2], status=2).stderr
 
 
 def test_a_comma_in_brackets_or_quotes_is_no_axis(modprop):

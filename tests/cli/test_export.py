@@ -88,6 +88,31 @@ def test_a_folder_that_holds_something_stays(modprop, tmp_path):
     assert (tmp_path / "empty" / "digests.txt").exists()
 
 
+def test_what_is_missing_is_said_on_standard_error(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    made = modprop.lines("experiment", "run", *SMALL, "--rule", "bptt,eprop", "--seeds", "1-2")[0]
+    said = modprop.run("export", made, tmp_path / "running")
+    assert said.stdout.splitlines() == [f"{tmp_path / 'running'}: 0 figures, 0 manifests"]
+    assert (
+        "the experiment is still running: 0 of 4 trials are in the figures (README.md lists the rest); export again "
+        "when it has ended\n" in said.stderr
+    )
+    modprop.run("experiment", "cancel", made)
+    modprop.run("experiment", "follow", made, status=1)
+    said = modprop.run("export", made, tmp_path / "cancelled")
+    assert "the experiment was cancelled: 0 of 4 trials are in the figures" in said.stderr
+    assert "There is no figure: no trial has results.\n" in said.stderr
+    readme = (tmp_path / "cancelled" / "README.md").read_text()
+    assert "What is not here:\n\n- There is no figure: no trial has results.\n" in readme
+    assert readme.count("it was cancelled.\n") + readme.count("has no manifest") == 4
+    assert "0 of 4, 4 cancelled trials" in modprop.run("experiment", "show", made).stdout
+
+
+def test_a_job_is_not_exported(modprop, tmp_path):
+    said = modprop.run("export", "first", tmp_path / "out", status=4).stderr
+    assert "export writes experiments; a single job's curve: modprop compare JOB --plot FILE.svg" in said
+
+
 def test_rerun_in_a_second_data_directory_agrees_in_every_bit(modprop, exported, start, tmp_path):
     other = Program(tmp_path, start(data=tmp_path / "second").url)
     said = other.run("rerun", exported)

@@ -44,7 +44,11 @@ from conftest import MODPROP
             ["submit", "--task", "pattern", "--key", 200 * "k", "--seed", "1-2"],
             "--key must be 1 to 183 printable ASCII characters",
         ),
-        (["datasets", "putt", "x", "y"], 'there is no command "datasets putt"; did you mean datasets put?'),
+        (["datasets", "putt", "x", "y"], 'there is no command "datasets putt"; did you mean modprop datasets put?'),
+        (["experiment", "export", "x"], 'there is no command "experiment export"; did you mean modprop export?'),
+        (["experiment", "weights", "x"], 'there is no command "experiment weights"; did you mean modprop weights?'),
+        (["trials", "x"], 'there is no command "trials"; did you mean experiment trials?'),
+        (["weights", "latest", "-o", "w.npz"], "--output must end in .json or .safetensors, or --format says"),
         (["completion", "tcsh"], "SHELL must be bash, zsh or fish"),
         (["--server", "ftp://x", "list"], "--server must be an address"),
         (["--server", "http://user:secret@host", "list"], "--server must be an address"),
@@ -275,6 +279,8 @@ def test_nobody_there(offline):
         "cannot reach http://127.0.0.1:1: Connection refused"
         in offline.run("list", "-s", "127.0.0.1:1", status=3).stderr
     )
+    said = offline.run("list", "-s", "127.0.0.1:1", status=3).stderr
+    assert "is modpropd running there? (modpropd --data DIR starts one" in said
     assert "FAIL  reachable" in offline.run("doctor", "-s", "127.0.0.1:1", status=3).stdout
 
 

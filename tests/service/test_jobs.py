@@ -572,7 +572,9 @@ def test_types_of_bodies(daemon):
         "application/jsonx",
         "application/json; charset=latin-1",
     ):
-        assert daemon.post("/v1/jobs", data=body, headers={"Content-Type": kind}).status_code == 415
+        answer = daemon.post("/v1/jobs", data=body, headers={"Content-Type": kind})
+        assert answer.status_code == 415
+        assert answer.json()["detail"].endswith(": with curl, add -H 'Content-Type: application/json'")
     assert (
         daemon.post("/v1/jobs", data=body, headers={"Content-Type": "Application/JSON; charset=UTF-8"}).status_code
         == 201

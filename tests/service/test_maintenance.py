@@ -249,6 +249,18 @@ def test_what_a_damaged_database_says_is_not_obeyed_by_a_terminal(stored):
         assert result.returncode == 1 and not set("\x1b\x07\u009b") & set(result.stdout + result.stderr), result
 
 
+def test_a_daemon_that_cannot_start_says_what_to_do(start, tmp_path):
+    daemon = start("--workers", "0")
+    taken = command("--data", tmp_path / "other", "--listen", f"127.0.0.1:{daemon.port}")
+    assert taken.returncode == 1
+    assert "Address already in use; give another --listen, such as 127.0.0.1:0 for a free port" in taken.stderr
+    orphan = command("--data", tmp_path / "x" / "y", "--listen", "127.0.0.1:0")
+    said = f"--data: the directory {tmp_path}/x/y cannot be created: its parent {tmp_path}/x does not exist"
+    assert orphan.returncode == 1 and said in orphan.stderr and not (tmp_path / "x").exists()
+    closed = command("--data", "/sys/kernel", "--listen", "127.0.0.1:0")  # nobody may write there
+    assert closed.returncode == 1 and "--data: /sys/kernel cannot be written by this user" in closed.stderr
+
+
 def test_a_second_daemon_is_refused_without_the_lock_file_too(start):
     daemon = start("--workers", "0")
     (daemon.data / "lock").unlink()

@@ -114,7 +114,8 @@ class Patience:
                 raise error
             tried = f" (tried for {waited:.0f} s)" if waited > 1 else ""
             raise ServerUnreachable(
-                f"no answer from {where}{tried}: {str(error) or type(error).__name__}. Is modpropd running there?"
+                f"no answer from {where}{tried}: {str(error) or type(error).__name__}. Is modpropd running there? "
+                "(modpropd --data DIR starts one)"
             ) from error
         self.delay = min(5.0, 2 * self.delay)
         return delay
