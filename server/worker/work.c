@@ -180,13 +180,10 @@ static bool answer_is_good(struct leased_job *work, const struct client_call *ca
         work_give_up(work, "the daemon refused what its worker reported; the worker's log has the reason");
         return false;
     } else if (work->failures == 0) {
-        log_warning(call->status == 0
-                        ? "the daemon cannot be reached; the job goes on, and what it reports is kept"
-                        : "the daemon cannot take what the job reports now; it goes on, and what it reports is kept",
-                    LOG_T("job", work->id), LOG_I("status", call->status),
-                    LOG_T("reason", call->status == 0      ? call->error
-                                    : call->answer == NULL ? ""
-                                                           : call->answer));
+        log_warning(call->status == 507
+                        ? "the daemon has no room for what a job reports; the job goes on, and it is kept"
+                        : "the daemon cannot be reached; the job goes on, and what it reports is kept",
+                    LOG_T("job", work->id), LOG_I("status", call->status), LOG_T("reason", call->error));
     }
     work->retry_at = clock_milliseconds() + agent_pause(work->agent, work->failures++);
     return false;
