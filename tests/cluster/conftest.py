@@ -3,27 +3,37 @@
 import subprocess
 
 import pytest
-from daemons import MODPROPD, daemon, start, wait_until  # noqa: F401
+from daemons import MODPROPD, Daemon, daemon, start, wait_until  # noqa: F401
 from pools import Pool
 from slurm import Slurm
 from workers import FINAL, JOB, LEASE, SLOW, Worker, numbers
 
 
+class Undisturbed(dict):
+    """{(kind, seed): (status, curve, digest)} of jobs on a daemon's own slots, each run when it is first asked for."""
+
+    BODIES = {"job": JOB, "slow": SLOW}
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.alone = folder, None
+
+    def __missing__(self, key):
+        kind, seed = key
+        self.alone = self.alone or Daemon(self.folder, "--workers", "1")
+        job = self.alone.post("/v1/jobs", json=self.BODIES[kind] | {"seed": seed}).json()["id"]
+        wait_until(lambda: self.alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL)
+        self[key] = numbers(self.alone, job)
+        return self[key]
+
+
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory):
-    """{seed: (status, curve, digest)} of undisturbed runs on a daemon's own slots, of JOB and of SLOW."""
-    from daemons import Daemon
-
-    alone = Daemon(tmp_path_factory.mktemp("alone") / "data", "--workers", "2")
-    made = {}
-    for kind, body, seeds in (("job", JOB, range(1, 5)), ("slow", SLOW, range(1, 3))):
-        for seed in seeds:
-            made[kind, seed] = alone.post("/v1/jobs", json=body | {"seed": seed}).json()["id"]
-    for job in made.values():
-        wait_until(lambda job=job: alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL)
-    found = {key: numbers(alone, job) for key, job in made.items()}
-    alone.finish()
-    return found
+    """What JOB ("job") and SLOW ("slow") of a seed give where nothing happens to them."""
+    runs = Undisturbed(tmp_path_factory.mktemp("alone") / "data")
+    yield runs
+    if runs.alone:
+        runs.alone.finish()
 
 
 @pytest.fixture
