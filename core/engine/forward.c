@@ -112,9 +112,66 @@ static void block_list(const struct engine *engine, struct block *block, int slo
     block->listed_count = count <= SPARSE_MOST * engine->sources ? count : 0;
 }
 
-void blocks_forward(struct engine *engine, struct work *work, int first, int last, int t, int slot, int count) {
+/* One panel of the step whose source rows are in `slot`, for blocks [first, last). */
+static void panel_forward(const struct engine *engine, struct product *product, int first, int last, int slot,
+                          int panel) {
     const struct kernels *kernels = engine->kernels;
-    int panels = packed_panels(kernels, engine->columns);
+    const enum epilogue epilogue = engine->fused ? EPILOGUE_FORWARD : EPILOGUE_STORE;
+    for (int b = first; b < last; b++) {
+        const struct block *block = &engine->blocks[b];
+        product->rows_in = history_slot(engine, block, slot) + engine->first_source;
+        product->rows = block->rows;
+        product->v = block->v;
+        product->out = block->u;
+        product->z_out = history_slot(engine, block, slot + 1) + engine->z_offset;
+        if (block->listed_count > 0) {
+            kernels->product_listed(product, block->listed, block->listed_count, panel);
+        } else {
+            kernels->product(epilogue, product, panel);
+        }
+    }
+}
+
+/* Panels and blocks of a step that are computed between two counts of the work. */
+struct portion {
+    int panels, blocks;
+    double each; /* multiply-adds of one panel and one trial */
+};
+
+/*
+ * As much as takes no more work than lies between two checks of the stop word: of a small network, to count by panel
+ * and block would cost a percent of the pass.
+ */
+static struct portion portion_choose(const struct engine *engine, int blocks) {
+    const int panels = packed_panels(engine->kernels, engine->columns);
+    const double each = (double)engine->sources * engine->network->units / panels, block = each * engine->block_rows;
+    if (block * panels * blocks <= WORK_LOOK) {
+        return (struct portion){panels, blocks, each};
+    }
+    const double fitting = WORK_LOOK / block;
+    return (struct portion){1, fitting < 1 ? 1 : fitting > blocks ? blocks : (int)fitting, each};
+}
+
+/* The products of one step. False when stopped. */
+static bool step_products(const struct engine *engine, struct work *work, struct product *product,
+                          const struct portion *portion, int first, int last, int slot) {
+    const int panels = packed_panels(engine->kernels, engine->columns);
+    for (int panel = 0; panel < panels; panel += portion->panels) {
+        for (int b = first; b < last; b += portion->blocks) {
+            const int end = b + portion->blocks < last ? b + portion->blocks : last;
+            const struct block *from = &engine->blocks[b], *to = &engine->blocks[end - 1];
+            if (work_add(work, portion->each * portion->panels * (to->first + to->rows - from->first))) {
+                return false;
+            }
+            for (int i = panel; i < panel + portion->panels; i++) {
+                panel_forward(engine, product, b, end, slot, i);
+            }
+        }
+    }
+    return true;
+}
+
+void blocks_forward(struct engine *engine, struct work *work, int first, int last, int t, int slot, int count) {
     const bool keeps = keeps_history(engine), leaky = engine->network->readout_leaks,
                plain = engine->fused && !engine->source->noise && !leaky;
     struct product product = {.row_stride = engine->stride,
@@ -123,26 +180,18 @@ void blocks_forward(struct engine *engine, struct work *work, int first, int las
                               .leak = engine->leak,
                               .gain = engine->gain,
                               .z_stride = engine->stride};
-    double each = (double)engine->sources * engine->network->units / panels;
+    const struct portion portion = portion_choose(engine, last - first);
     for (int i = slot; i < slot + count; i++) {
-        for (int panel = 0; panel < panels; panel++) {
-            for (int b = first; b < last && !work_add(work, each * engine->blocks[b].rows); b++) {
-                struct block *block = &engine->blocks[b];
-                if (keeps && panel == 0) {
-                    history_prefetch(engine, block, i + HISTORY_AHEAD, true);
-                }
-                product.rows_in = history_slot(engine, block, i) + engine->first_source;
-                product.rows = block->rows;
-                if (panel == 0 && engine->sparse) {
-                    block_list(engine, block, i);
-                }
-                product.listed = block->listed_count > 0 ? block->listed : NULL;
-                product.listed_count = block->listed_count;
-                product.v = block->v;
-                product.out = block->u;
-                product.z_out = history_slot(engine, block, i + 1) + engine->z_offset;
-                kernels->product(engine->fused ? EPILOGUE_FORWARD : EPILOGUE_STORE, &product, panel);
+        for (int b = first; b < last; b++) {
+            if (keeps) {
+                history_prefetch(engine, &engine->blocks[b], i + HISTORY_AHEAD, true);
             }
+            if (engine->sparse) {
+                block_list(engine, &engine->blocks[b], i);
+            }
+        }
+        if (!step_products(engine, work, &product, &portion, first, last, i)) {
+            return;
         }
         for (int b = first; b < last && !plain; b++) {
             block_step_end(engine, work, &engine->blocks[b], t + i - slot, i, i - slot);

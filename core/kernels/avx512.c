@@ -1,6 +1,6 @@
 /*
- * The kernels for AVX-512 F: a virtual vector is one register, the tile 8 rows by 3 vectors (24 sums, 3 weights, 1
- * source of 32 registers).
+ * The kernels for AVX-512 F: a virtual vector is one register, the tile 8 rows by 1 vector (8 sums and 1 weight of 32
+ * registers; sources are broadcast from memory by the multiply-adds themselves).
  */
 #include <immintrin.h>
 

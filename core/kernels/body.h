@@ -93,22 +93,44 @@ INLINE void epilogue_apply(const enum epilogue epilogue, const enum activation a
     }
 }
 
-/* Rows row .. row+R-1 and V vectors from column c on; panel is (sources, 16 V). `listed`: of the listed sources alone.
+/* As packed_panel, without its division where every panel is one vector. */
+INLINE void panel_at(int vectors, int panel, int *first, int *count) {
+    if (TILE_VECTORS == 1) {
+        *first = panel;
+        *count = 1;
+    } else {
+        packed_panel(vectors, (vectors + TILE_VECTORS - 1) / TILE_VECTORS, panel, first, count);
+    }
+}
+
+/*
+ * What a sum is taken over: all sources or rows, `list` NULL, or the `count` of them that are listed (body_sparse.h).
+ * `listed` is a constant where tiles are instantiated, so that a dense loop has nothing of lists.
  */
+struct terms {
+    const int *list;
+    int count;
+};
+
+INLINE int term_at(const bool listed, const struct terms terms, int i) {
+    return listed ? terms.list[i] : i;
+}
+
+/* Rows row .. row+R-1 and V vectors from column c on; panel is (sources, 16 V). */
 INLINE void product_tile(const int R, const int V, const enum epilogue epilogue, const enum activation activation,
-                         const bool listed, const struct product *p, int row, int c, const float *panel) {
+                         const bool listed, const struct terms terms, const struct product *p, int row, int c,
+                         const float *panel) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const float *in = p->rows_in + (size_t)row * p->row_stride;
     const size_t stride = p->row_stride;
-    const int terms = listed ? p->listed_count : p->matrix->sources;
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
             sum[r][v] = v_zero();
         }
-    for (int i = 0; i < terms; i++) {
-        const int k = listed ? p->listed[i] : i;
+    for (int i = 0; i < terms.count; i++) {
+        const int k = term_at(listed, terms, i);
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
@@ -132,47 +154,53 @@ INLINE void product_tile(const int R, const int V, const enum epilogue epilogue,
 }
 
 INLINE void product_rows(const int V, const enum epilogue epilogue, const enum activation activation, const bool listed,
-                         const struct product *p, int c, const float *panel) {
+                         const struct terms terms, const struct product *p, int c, const float *panel) {
     int row = 0;
     for (; row + TILE_ROWS <= p->rows; row += TILE_ROWS) {
-        product_tile(TILE_ROWS, V, epilogue, activation, listed, p, row, c, panel);
+        product_tile(TILE_ROWS, V, epilogue, activation, listed, terms, p, row, c, panel);
     }
     if (TILE_ROWS > 4) {
         for (; row + 4 <= p->rows; row += 4) {
-            product_tile(4, V, epilogue, activation, listed, p, row, c, panel);
+            product_tile(4, V, epilogue, activation, listed, terms, p, row, c, panel);
         }
     }
     for (; row < p->rows; row++) {
-        product_tile(1, V, epilogue, activation, listed, p, row, c, panel);
+        product_tile(1, V, epilogue, activation, listed, terms, p, row, c, panel);
     }
 }
 
 INLINE void product_panel(const enum epilogue epilogue, const enum activation activation, const bool listed,
-                          const struct product *p, int index) {
-    int vectors = p->matrix->columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS, first, count;
-    packed_panel(vectors, panels, index, &first, &count);
+                          const struct terms terms, const struct product *p, int index) {
+    int first, count;
+    panel_at(p->matrix->columns / LANES, index, &first, &count);
     const float *panel = p->matrix->data + (size_t)first * LANES * (size_t)p->matrix->sources;
     switch (count) {
     case 1:
-        product_rows(1, epilogue, activation, listed, p, first * LANES, panel);
+        product_rows(1, epilogue, activation, listed, terms, p, first * LANES, panel);
         break;
 #if TILE_VECTORS >= 2
     case 2:
-        product_rows(2, epilogue, activation, listed, p, first * LANES, panel);
+        product_rows(2, epilogue, activation, listed, terms, p, first * LANES, panel);
         break;
 #endif
 #if TILE_VECTORS >= 3
     default:
-        product_rows(3, epilogue, activation, listed, p, first * LANES, panel);
+        product_rows(3, epilogue, activation, listed, terms, p, first * LANES, panel);
         break;
 #endif
     }
+}
+
+INLINE void product_dense(const enum epilogue epilogue, const enum activation activation, const struct product *p,
+                          int panel) {
+    const struct terms all = {NULL, p->matrix->sources};
+    product_panel(epilogue, activation, false, all, p, panel);
 }
 
 /* Where psi has no part one activation does for all. */
 #define PRODUCT_CASE(number, name)                                                                                     \
     case ACTIVATION_##number:                                                                                          \
-        product_panel(epilogue, ACTIVATION_##number, false, p, panel);                                                 \
+        product_dense(epilogue, ACTIVATION_##number, p, panel);                                                        \
         break;
 INLINE void product_of_activation(const enum epilogue epilogue, const struct product *p, int panel) {
     switch (p->activation) {
@@ -185,11 +213,7 @@ INLINE void product_of_activation(const enum epilogue epilogue, const struct pro
 static void kernel_product(enum epilogue epilogue, const struct product *p, int panel) {
     switch (epilogue) {
     case EPILOGUE_STORE:
-        if (p->listed) {
-            product_panel(EPILOGUE_STORE, ACTIVATIONS, true, p, panel);
-        } else {
-            product_panel(EPILOGUE_STORE, ACTIVATIONS, false, p, panel);
-        }
+        product_dense(EPILOGUE_STORE, ACTIVATIONS, p, panel);
         break;
     case EPILOGUE_FORWARD:
         product_of_activation(EPILOGUE_FORWARD, p, panel);
@@ -198,7 +222,7 @@ static void kernel_product(enum epilogue epilogue, const struct product *p, int 
         product_of_activation(EPILOGUE_CREDIT_PSI, p, panel);
         break;
     case EPILOGUE_CREDIT_MU:
-        product_panel(EPILOGUE_CREDIT_MU, ACTIVATIONS, false, p, panel);
+        product_dense(EPILOGUE_CREDIT_MU, ACTIVATIONS, p, panel);
         break;
     case EPILOGUE_CREDIT_EXACT:
         product_of_activation(EPILOGUE_CREDIT_EXACT, p, panel);
@@ -210,9 +234,8 @@ static void kernel_product(enum epilogue epilogue, const struct product *p, int 
 
 /* ---- outer product ---- */
 
-/* `rows` rows, or those of a list of so many. */
-INLINE void outer_tile(const int R, const int V, const bool listed, const int *list, const float *s, size_t s_stride,
-                       const float *g, size_t columns, int rows, float *total) {
+INLINE void outer_tile(const int R, const int V, const bool listed, const struct terms rows, const float *s,
+                       size_t s_stride, const float *g, size_t columns, float *total) {
     vec sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
@@ -220,9 +243,8 @@ INLINE void outer_tile(const int R, const int V, const bool listed, const int *l
         for (int v = 0; v < V; v++) {
             sum[r][v] = v_zero();
         }
-    for (int i = 0; i < rows; i++) {
-        /* cppcheck-suppress nullPointer ; only where not listed */
-        const int row = listed ? list[i] : i;
+    for (int i = 0; i < rows.count; i++) {
+        const int row = term_at(listed, rows, i);
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
@@ -246,44 +268,55 @@ INLINE void outer_tile(const int R, const int V, const bool listed, const int *l
         }
 }
 
-INLINE void outer_columns(const int V, const float *s, size_t s_stride, const float *g, size_t columns, int rows,
-                          int sources, float *total) {
+/* All sources, or, where rows are listed, the R sources of the list. */
+INLINE void outer_columns(const int R, const int V, const bool listed, const struct terms rows, const float *s,
+                          size_t s_stride, const float *g, size_t columns, int sources, float *total) {
     int k = 0;
+    if (listed) {
+        outer_tile(R, V, true, rows, s, s_stride, g, columns, total);
+        return;
+    }
     for (; k + TILE_ROWS <= sources; k += TILE_ROWS) {
-        outer_tile(TILE_ROWS, V, false, NULL, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+        outer_tile(TILE_ROWS, V, false, rows, s + k, s_stride, g, columns, total + (size_t)k * columns);
     }
     if (TILE_ROWS > 4) {
         for (; k + 4 <= sources; k += 4) {
-            outer_tile(4, V, false, NULL, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+            outer_tile(4, V, false, rows, s + k, s_stride, g, columns, total + (size_t)k * columns);
         }
     }
     for (; k < sources; k++) {
-        outer_tile(1, V, false, NULL, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+        outer_tile(1, V, false, rows, s + k, s_stride, g, columns, total + (size_t)k * columns);
+    }
+}
+
+INLINE void outer_panels(const int R, const bool listed, const struct terms rows, const float *s, size_t s_stride,
+                         const float *g, int sources, int columns, float *total) {
+    int vectors = columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
+    for (int panel = 0; panel < panels; panel++) {
+        int first, count;
+        panel_at(vectors, panel, &first, &count);
+        const float *from = g + first * LANES;
+        float *to = total + first * LANES;
+        if (count == 1) {
+            outer_columns(R, 1, listed, rows, s, s_stride, from, (size_t)columns, sources, to);
+        }
+#if TILE_VECTORS >= 2
+        else if (count == 2) {
+            outer_columns(R, 2, listed, rows, s, s_stride, from, (size_t)columns, sources, to);
+        }
+#endif
+#if TILE_VECTORS >= 3
+        else {
+            outer_columns(R, 3, listed, rows, s, s_stride, from, (size_t)columns, sources, to);
+        }
+#endif
     }
 }
 
 static void kernel_outer(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns,
                          float *total) {
-    int vectors = columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
-    for (int panel = 0; panel < panels; panel++) {
-        int first, count;
-        packed_panel(vectors, panels, panel, &first, &count);
-        const float *from = g + first * LANES;
-        float *to = total + first * LANES;
-        if (count == 1) {
-            outer_columns(1, s, s_stride, from, (size_t)columns, rows, sources, to);
-        }
-#if TILE_VECTORS >= 2
-        else if (count == 2) {
-            outer_columns(2, s, s_stride, from, (size_t)columns, rows, sources, to);
-        }
-#endif
-#if TILE_VECTORS >= 3
-        else {
-            outer_columns(3, s, s_stride, from, (size_t)columns, rows, sources, to);
-        }
-#endif
-    }
+    const struct terms all = {NULL, rows};
+    outer_panels(0, false, all, s, s_stride, g, sources, columns, total);
 }
 
 /* ---- where most sources are 0 ---- */
@@ -509,6 +542,7 @@ const struct kernels KERNELS = {
     .product = kernel_product,
     .outer = kernel_outer,
     .sources_list = kernel_sources_list,
+    .product_listed = kernel_product_listed,
     .outer_sparse = kernel_outer_sparse,
     .finite = kernel_finite,
     .credit_local = kernel_credit_local,

@@ -50,6 +50,11 @@ static int kernel_sources_list(int rows, int sources, const float *rows_in, size
     return count;
 }
 
+static void kernel_product_listed(const struct product *p, const int *list, int count, int panel) {
+    const struct terms some = {list, count};
+    product_panel(EPILOGUE_STORE, ACTIVATIONS, true, some, p, panel);
+}
+
 /* 0 times each: not a number where one is infinite or none. */
 static bool kernel_finite(size_t n, const float *x) {
     vec sum[4], zero = v_zero();
@@ -73,26 +78,8 @@ INLINE void outer_sources(const int R, const float *s, size_t s_stride, const fl
     if (count == 0) {
         return; /* total + 0, which is total: it is never -0 */
     }
-    int vectors = columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
-    for (int panel = 0; panel < panels; panel++) {
-        int first, width;
-        packed_panel(vectors, panels, panel, &first, &width);
-        const float *from = g + first * LANES;
-        float *to = total + first * LANES;
-        if (width == 1) {
-            outer_tile(R, 1, true, list, s, s_stride, from, (size_t)columns, count, to);
-        }
-#if TILE_VECTORS >= 2
-        else if (width == 2) {
-            outer_tile(R, 2, true, list, s, s_stride, from, (size_t)columns, count, to);
-        }
-#endif
-#if TILE_VECTORS >= 3
-        else {
-            outer_tile(R, 3, true, list, s, s_stride, from, (size_t)columns, count, to);
-        }
-#endif
-    }
+    const struct terms some = {list, count};
+    outer_panels(R, true, some, s, s_stride, g, R, columns, total);
 }
 
 static void kernel_outer_sparse(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns,

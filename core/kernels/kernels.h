@@ -64,8 +64,6 @@ struct product {
     size_t row_stride;
     int rows;
     const struct packed *matrix;
-    const int *listed; /* EPILOGUE_STORE: the sources whose terms are added, ascending (sources_list); NULL: all */
-    int listed_count;
     enum activation activation; /* whose f and psi */
     float *out;                 /* EPILOGUE_STORE */
     const float *leak, *gain;   /* (columns) */
@@ -141,6 +139,11 @@ struct kernels {
     int panel_vectors; /* vectors of a full panel */
     /* Panel number `panel` of a product. */
     void (*product)(enum epilogue epilogue, const struct product *product, int panel);
+    /*
+     * EPILOGUE_STORE, of terms of the `count` listed sources alone (sources_list). `out` gets the bits that `product`
+     * gives, but for the sign of a 0.
+     */
+    void (*product_listed)(const struct product *product, const int *list, int count, int panel);
     /*
      * total (sources, columns) += sum over `rows` of s (row, sources; stride s_stride) times g (row, columns; stride
      * columns)

@@ -264,9 +264,9 @@ START_TEST(a_list_of_sources_gives_the_whole_product) {
             .rows_in = rows_in, .row_stride = SOURCES, .rows = rows, .matrix = &packed, .out = whole};
         product_run(kernels, EPILOGUE_STORE, &product);
         product.out = listed;
-        product.listed = list;
-        product.listed_count = count;
-        product_run(kernels, EPILOGUE_STORE, &product);
+        for (int panel = 0; panel < packed_panels(kernels, COLUMNS); panel++) {
+            kernels->product_listed(&product, list, count, panel);
+        }
         for (int i = 0; i < rows * COLUMNS; i++) {
             ck_assert_msg(same_number(whole[i], listed[i]), "seed %llu: %g whole, %g by the list",
                           (unsigned long long)seed, (double)whole[i], (double)listed[i]);
