@@ -86,7 +86,8 @@ def test_a_page_of_a_question_is_whole(path):
     assert "**Question.**" in text and "**Answer.**" in text and "**What would change it.**" in text
     named = re.findall(r"\]\(\.\./\.\./\.\./tests/reproduce/(\w+)\.json\)", text)
     assert named or path.stem == "power"
-    costs = [name for spec in stored.BLOCK.findall(text) for name in json.loads(spec[0])["of"] if '"cost"' in spec[0]]
+    blocks = [json.loads(specification) for specification, _ in stored.BLOCK.findall(text)]
+    costs = [name for block in blocks if block["kind"] == "cost" for name in block["of"]]
     assert set(named) == set(costs), "the cost of each of its experiments stands on the page"
 
 

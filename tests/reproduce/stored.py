@@ -293,9 +293,10 @@ def compare(block):
             between = "-" if low is None else f"{math.exp(low):.2f} to {math.exp(high):.2f}"
             p = "-" if one["holm_p"] is None else f"{one['holm_p']:.2g}"
             won = f"{100 * one['won']:.0f} %"
-            rows.append((one["label"], one["to_label"], one["n"], one["finite"], ratio, between, won, p))
-    head = ["rule", "against", "pairs", "both learned", "times as long", "95 % interval", "pairs won", "p (Holm)"]
-    return table(head, rows)
+            test = f"{one['sign_test_p']:.2g}"
+            rows.append((one["label"], one["to_label"], one["n"], won, test, one["finite"], ratio, between, p))
+    head = ["rule", "against", "pairs", "won", "p (sign test)", "both learned", "times as long", "95 % interval"]
+    return table(head + ["p (sign flips, Holm)"], rows)
 
 
 def costs():
