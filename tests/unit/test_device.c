@@ -415,6 +415,37 @@ START_TEST(a_full_device_takes_no_other_job) {
 }
 END_TEST
 
+static cl_mem no_buffer(cl_context context, cl_bitfield flags, size_t size, void *host, cl_int *failed) {
+    (void)context;
+    (void)flags;
+    (void)size;
+    (void)host;
+    *failed = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return NULL;
+}
+
+START_TEST(what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on) {
+    struct host host, more = {.config = host_config()}, other = {.config = host_config()};
+    struct backend_course course = {.mu_mean = MU_PUBLISHED};
+    struct phases phases = {0};
+    char error[256];
+    struct cl_functions *functions = (struct cl_functions *)(uintptr_t)cl_load(error);
+    const struct cl_functions real = *functions;
+    host_make(&host);
+    functions->CreateBuffer = no_buffer;
+    host_fill(&more);
+    is_refused(&more, "no memory for another of these jobs beside 1");
+    other.config.network.units = 21;
+    host_fill(&other);
+    is_refused(&other, "no memory for the job now");
+    functions->CreateBuffer = real.CreateBuffer;
+    ck_assert_int_eq(backend_opencl.iterate(host.backend, 2, &course, NULL, &phases), RESULT_DONE);
+    host_release(&host);
+    host_release(&more);
+    host_release(&other);
+}
+END_TEST
+
 START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) {
     struct host a, b;
     struct backend_course course = {.mu_mean = MU_PUBLISHED};
@@ -451,6 +482,7 @@ int main(void) {
     tcase_set_timeout(several, 0);
     tcase_add_test(several, jobs_of_a_cohort_have_the_bits_that_they_have_alone);
     tcase_add_test(several, a_full_device_takes_no_other_job);
+    tcase_add_test(several, what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on);
     tcase_add_test(several, a_device_that_computes_wrongly_ends_all_its_jobs);
     suite_add_tcase(suite, several);
     SRunner *runner = srunner_create(suite);

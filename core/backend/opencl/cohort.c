@@ -73,15 +73,13 @@ static cl_mem buffer_make(const struct cohort *cohort, enum buffer buffer, int j
                                : NULL;
 }
 
+/* False: there is no memory for them, which is no failure of the device. */
 static bool buffers_make(struct cohort *cohort) {
-    for (int b = 0; b < BUFFERS; b++) {
-        cl_int failed;
+    cl_int failed = CL_SUCCESS;
+    for (int b = 0; b < BUFFERS && failed == CL_SUCCESS; b++) {
         cohort->buffers[b] = buffer_make(cohort, b, cohort->jobs, &failed);
-        if (!cohort_check(cohort, failed, "allocating")) {
-            return false;
-        }
     }
-    return true;
+    return failed == CL_SUCCESS;
 }
 
 /* What another job has left in this one's place. */
@@ -341,10 +339,14 @@ struct cohort *cohort_prepare(const struct backend_problem *problem, int jobs, e
 
 bool cohort_open(struct cohort *cohort, enum result *result, struct error *error) {
     *result = RESULT_DEVICE_LOST;
-    if (device_open(cohort) && program_build(cohort, error) && buffers_make(cohort)) {
-        *result = RESULT_DONE;
-    } else if (cohort->failed) {
+    if (device_open(cohort) && program_build(cohort, error)) {
+        *result = buffers_make(cohort) ? RESULT_DONE : RESULT_INVALID;
+    }
+    if (cohort->failed) {
         snprintf(error->text, sizeof error->text, "%s", cohort->error);
+    } else if (*result == RESULT_INVALID) {
+        snprintf(error->text, sizeof error->text, "the device has no memory for the job now, %zu bytes",
+                 cohort->memory_bytes);
     }
     return *result == RESULT_DONE;
 }
