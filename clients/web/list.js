@@ -1,11 +1,13 @@
 /*
  * The list of jobs. Only the rows in sight exist as elements, so that thousands scroll as quickly as ten; a row is rewritten only when its job
- * changed or it came into sight. Filter, state and order stand in the address; what was chosen and scrolled to is still so when one comes back.
+ * changed or it came into sight. Filter, state, order and columns stand in the address; what was chosen and scrolled to is still so when one comes
+ * back. Columns other than its own are those of a saved view.
  */
 import { ACTIONS, actOnAll, ENDED } from "./actions.js";
 import { addressRead, addressWrite } from "./address.js";
-import { ruleStyle, swatch } from "./colours.js";
-import { badge, clock, oncePerFrame, integerText, h, jobName, lossText, notice, percent, ruleName, statusOf, taskName } from "./dom.js";
+import { ruleStyle } from "./colours.js";
+import { columnOf, columnsOf, compareBy, fieldOf, STATUSES } from "./columns.js";
+import { oncePerFrame, integerText, h, jobName, notice, statusOf } from "./dom.js";
 import { jobOf, jobsLoaded, jobsNewest, jobsRequest, onJobs, streamState } from "./jobs.js";
 import { FAILURES } from "./load.js";
 import { Query } from "./query.js";
@@ -13,92 +15,69 @@ import { Views } from "./views.js";
 
 const OVERSCAN = 8,
   COMPARED_MAX = 200;
-const STATUSES = ["queued", "running", "paused", ...ENDED];
 const narrow = matchMedia("(max-width: 720px)");
 const chosen = new Set();
-const kept = { text: "", status: "", sort: "time", down: true, scroll: 0, address: "" };
-
-/** Class, heading, what a job is sorted by, and whether it is a number. */
-const COLUMNS = [
-  ["box", "Choose"],
-  ["name", "Name", (job) => jobName(job).toLowerCase()],
-  ["status", "Status", (job) => STATUSES.indexOf(job.status)],
-  ["task", "Task", taskName],
-  ["rule", "Rule", ruleName],
-  ["seed", "Seed", (job) => job.seed, true],
-  ["progress", "Progress", (job) => job.progress.fraction],
-  ["loss", "Loss", (job) => job.metrics.loss, true],
-  ["accuracy", "Accuracy", (job) => job.metrics.accuracy, true],
-  ["time", "Created", (job) => job.id, true],
-];
+const kept = { text: "", status: "", sort: "time", down: true, columns: null, scroll: 0, address: "" };
 
 /** Newest first where nothing else decides; what is not known comes last either way. */
 function sorted(jobs) {
-  const key = COLUMNS.find(([name]) => name === kept.sort)[2],
-    sign = kept.down ? -1 : 1;
-  if (kept.sort === "time") return kept.down ? jobs : jobs.reverse();
-  const keys = new Map(jobs.map((job) => [job, key(job)]));
-  return jobs.sort((a, b) => {
-    const x = keys.get(a) ?? null,
-      y = keys.get(b) ?? null;
-    if (x === null || y === null) return (x === null) - (y === null);
-    return x < y ? -sign : x > y ? sign : 0;
-  });
+  const { name, by } = columnOf(kept.sort);
+  if (name === "time") return kept.down ? jobs : jobs.reverse();
+  const keys = new Map(jobs.map((job) => [job, by(job)]));
+  return jobs.sort(compareBy((job) => keys.get(job), kept.down ? -1 : 1));
 }
 
-function row(job, index, onChoose) {
-  const name = jobName(job);
+function row(job, index, columns, onChoose) {
   const box = h("input", {
     type: "checkbox",
     checked: chosen.has(job.id),
-    "aria-label": `Choose ${name}`,
+    "aria-label": `Choose ${jobName(job)}`,
     onchange: (e) => onChoose(job.id, e.target.checked),
   });
-  const tags = (job.tags ?? []).map((tag) => [" ", h("span", { class: "tag" }, tag)]),
-    fill = h("span", {});
-  fill.style.width = `${100 * job.progress.fraction}%`;
-  const cells = {
-    box,
-    name: h("a", { href: `#/jobs/${job.id}`, title: [name, ...(job.tags ?? [])].join(" · ") }, name, tags),
-    status: badge(statusOf(job)),
-    task: taskName(job),
-    rule: [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)],
-    seed: String(job.seed),
-    progress: [h("span", { class: "bar" }, fill), h("span", { class: "num" }, `${Math.floor(100 * job.progress.fraction)} %`)],
-    loss: lossText(job),
-    accuracy: percent(job.metrics.accuracy),
-    time: clock(job.created_at),
-  };
   return h(
     "div",
     { role: "row", class: "row", "aria-rowindex": index + 2, "data-id": job.id },
-    COLUMNS.map(([key, , , numeric]) => h("span", { role: "cell", class: `c-${key}${numeric ? " num" : ""}` }, cells[key])),
+    h("span", { role: "cell", class: "c-box" }, box),
+    columns.map(({ kind, content, numeric }) => h("span", { role: "cell", class: `c-${kind}${numeric ? " num" : ""}` }, content(job))),
   );
 }
 
 /** The table: head, viewport, and the function that draws what is in sight. */
 class Table {
   constructor(onChoose, onSort) {
-    this.onChoose = onChoose;
+    Object.assign(this, { onChoose, onSort, names: undefined });
     this.jobs = [];
     this.rows = new Map(); // id -> {element, key}
     this.body = h("div", { role: "rowgroup", class: "rows" });
     this.view = h("div", { class: "viewport", onscroll: () => this.ask(), onkeydown: (e) => this.key(e) }, this.body);
-    this.heads = COLUMNS.map(([key, text, by, numeric]) =>
-      h(
-        "span",
-        { role: "columnheader", class: `c-${key}${numeric ? " num" : ""}`, "data-sort": by ? key : null },
-        by ? h("button", { type: "button", class: "sort", onclick: () => onSort(key) }, text) : h("span", { class: "hidden" }, text),
-      ),
-    );
-    const head = h("div", { role: "row", class: "row head", "aria-rowindex": 1 }, this.heads);
-    this.element = h("div", { role: "table", class: "jobs", "aria-label": "Jobs" }, h("div", { role: "rowgroup" }, head), this.view);
+    this.head = h("div", { role: "row", class: "row head", "aria-rowindex": 1 });
+    this.element = h("div", { role: "table", class: "jobs", "aria-label": "Jobs" }, h("div", { role: "rowgroup" }, this.head), this.view);
     this.ask = oncePerFrame(() => this.draw());
   }
+  /** Of a row. Where the page is narrow, the list's own columns stand in three lines; those of a view scroll sideways. */
   height() {
-    return narrow.matches ? 72 : 34;
+    return narrow.matches && this.names === "null" ? 72 : 34;
   }
-  set(jobs) {
+  /** The names of a view's columns, null for the list's own. */
+  columnsSet(names) {
+    const key = JSON.stringify(names);
+    if (this.names === key) return;
+    this.names = key;
+    this.columns = columnsOf(names);
+    this.fields = this.columns.filter(({ kind }) => kind === "field").map(({ name }) => name);
+    this.heads = this.columns.map(({ name, kind, head, numeric }) => {
+      const sort = h("button", { type: "button", class: "sort", onclick: () => this.onSort(name) }, head);
+      return h("span", { role: "columnheader", class: `c-${kind}${numeric ? " num" : ""}`, "data-sort": name }, sort);
+    });
+    this.head.replaceChildren(h("span", { role: "columnheader", class: "c-box" }, h("span", { class: "hidden" }, "Choose")), ...this.heads);
+    this.element.classList.toggle("of-view", names !== null);
+    this.element.style.setProperty("--columns", `30px ${this.columns.map(({ width }) => width).join(" ")}`);
+    this.element.style.setProperty("--least", `${this.columns.reduce((sum, { least }) => sum + least + 0.7, 4)}rem`);
+    this.body.replaceChildren();
+    this.rows.clear();
+  }
+  set(jobs, columns) {
+    this.columnsSet(columns);
     this.jobs = jobs;
     for (const head of this.heads) {
       if (head.dataset.sort === kept.sort) head.setAttribute("aria-sort", kept.down ? "descending" : "ascending");
@@ -132,10 +111,11 @@ class Table {
     this.view.scrollTop = top;
   }
   place(job, index, height) {
-    const key = [statusOf(job), job.progress.iteration, job.metrics.loss, job.name, job.tags, chosen.has(job.id), index, ruleStyle(job.rule.type).hex].join();
+    const known = [statusOf(job), job.progress.iteration, job.metrics.loss, job.name, job.tags, chosen.has(job.id), index, ruleStyle(job.rule.type).hex],
+      key = JSON.stringify([known, this.fields.map((name) => fieldOf(job, name))]);
     let entry = this.rows.get(job.id);
     if (!entry || entry.key !== key) {
-      const element = row(job, index, this.onChoose);
+      const element = row(job, index, this.columns, this.onChoose);
       const focus = entry && entry.element.contains(document.activeElement) ? document.activeElement.tagName : null;
       if (entry) entry.element.replaceWith(element);
       else this.body.append(element);
@@ -195,7 +175,7 @@ class List {
     this.query = new Query(this.update, signal);
     this.views = new Views(
       "jobs",
-      () => ({ q: kept.text, sort: this.order() }),
+      () => ({ q: kept.text, sort: this.order(), columns: kept.columns }),
       (view) => this.viewTake(view),
       signal,
     );
@@ -220,10 +200,11 @@ class List {
     addEventListener("resize", () => this.table.ask(), { signal });
     this.update();
   }
-  /** Filter, state and order as the address has them; where one scrolled to belongs to an address. */
+  /** Filter, state, order and columns as the address has them; where one scrolled to belongs to an address. */
   addressTake() {
     const { settings } = addressRead();
     Object.assign(kept, { text: settings.get("q") ?? "", status: settings.get("status") ?? "" });
+    kept.columns = settings.get("columns")?.split(",").filter(Boolean) ?? null;
     this.orderTake(settings.get("sort") ?? "-time");
     if (location.hash !== kept.address) kept.scroll = 0;
     this.addressKeep();
@@ -234,18 +215,18 @@ class List {
     return sort === "-time" ? null : sort;
   }
   orderTake(sort) {
-    const name = sort.replace(/^-/, ""),
-      known = COLUMNS.some(([key, , by]) => by && key === name);
-    Object.assign(kept, known ? { sort: name, down: sort.startsWith("-") } : { sort: "time", down: true });
+    const name = sort.replace(/^-/, "");
+    Object.assign(kept, name ? { sort: name, down: sort.startsWith("-") } : { sort: "time", down: true });
   }
-  viewTake({ q, sort }) {
+  viewTake({ q, sort, columns }) {
     kept.text = this.text.value = q;
+    kept.columns = columns;
     this.orderTake(sort ?? "-time");
     this.query.set(q);
     this.addressGive();
   }
   addressGive() {
-    addressWrite({ q: kept.text, status: kept.status, sort: this.order() });
+    addressWrite({ q: kept.text, status: kept.status, sort: this.order(), columns: kept.columns?.join(",") ?? null });
     this.addressKeep();
     this.update();
   }
@@ -323,7 +304,7 @@ class List {
       total = jobsNewest().length;
     this.faultShow();
     this.views.show();
-    this.table.set(list);
+    this.table.set(list, kept.columns);
     this.table.element.hidden = !list.length;
     this.empty.hidden = list.length > 0;
     if (!list.length) this.emptyShow(total);

@@ -10,8 +10,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const button = (word, kind, onclick) => h("button", { type: "button", class: kind, onclick }, word);
 
 /**
- * `of`: jobs or experiments. `now()` gives the list's {q, sort}, sort null where it is the newest first, and columns where the list can choose them;
- * `take({q, sort, columns})` sets it. A list that cannot leaves a saved view's columns as they are.
+ * `of`: jobs or experiments. `now()` gives the list's {q, sort, columns}, sort null where it is the newest first, columns null where they are the list's
+ * own; `take({q, sort, columns})` sets it.
  */
 export class Views {
   constructor(of, now, take, signal) {
@@ -33,7 +33,7 @@ export class Views {
   /** The view that the list shows now. */
   current() {
     const { q, sort, columns } = this.now();
-    return this.list.find((view) => view.q === q && (view.sort ?? null) === sort && (columns === undefined || same(view.columns ?? null, columns)));
+    return this.list.find((view) => view.q === q && (view.sort ?? null) === sort && same(view.columns ?? null, columns));
   }
   show() {
     const now = this.current()?.name ?? "",
@@ -52,8 +52,7 @@ export class Views {
   async save() {
     const name = window.prompt("Name of the view", this.current()?.name ?? "");
     if (!name) return;
-    const columns = this.list.find((view) => view.name === name)?.columns ?? null;
-    await attempt(() => put(pathOf(name), { of: this.of, columns, ...this.now() }));
+    await attempt(() => put(pathOf(name), { of: this.of, ...this.now() }));
     await this.load();
   }
   async remove() {

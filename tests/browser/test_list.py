@@ -14,6 +14,11 @@ from daemons import ROOT
 
 CLI = ROOT / "build" / "clients" / "cli" / "modprop"
 SHOWN = "[...document.querySelectorAll('.rows .row')].map(r => r.querySelector('.c-name').textContent)"
+HEADS = "[...document.querySelectorAll('.row.head > span')].map(e => e.textContent)"
+CELLS = (
+    "[...document.querySelectorAll('.rows .row')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
+    ".map(r => [...r.children].map(c => c.textContent))"
+)
 COUNT = "document.querySelector('.count').textContent"
 ENDLESS = {"iterations": 1_000_000, "evaluate_every": 1000}
 
@@ -149,18 +154,83 @@ def test_views_are_saved_chosen_and_deleted(waiting, browser):
     view = {"of": "jobs", "q": "seed:1..2", "sort": None, "columns": ["seed", "loss"]}
     assert waiting.request("PUT", "/v1/views/two", json=view).status_code == 200
     browser.open("about:blank")
-    browser.open(waiting.url + "/#/jobs?q=seed:2..3")
+    browser.open(waiting.url + "/#/jobs?q=seed:2..3&columns=seed,loss")
     browser.wait("document.getElementById('view').options.length === 3")
     browser.press("Save view")
     prompt = browser.alert()
     prompt.send_keys("two")
     prompt.accept()
     browser.wait("document.getElementById('view').value === 'two'")
-    assert waiting.get("/v1/views/two").json()["columns"] == ["seed", "loss"], "which this list does not choose"
+    assert waiting.get("/v1/views/two").json()["columns"] == ["seed", "loss"], "which this list shows"
     browser.press("Delete view")
     browser.alert().accept()
     browser.wait("document.getElementById('view').options.length === 2")
     assert waiting.get("/v1/views/two").status_code == 404
+
+
+def test_a_view_of_jobs_shows_its_columns(waiting, browser):
+    """Those that the command line shows for it: any field of a job, what a job lacks as a dash; the name leads."""
+    fields = ["rule.mu", "network.units", "created", "started", "constructor"]
+    view = {"q": "run seed:..5", "sort": "-meta.lab", "columns": ["seed", "meta.lab", "name", "rule", *fields]}
+    assert waiting.request("PUT", "/v1/views/labs", json=view).status_code == 200
+    units = str(waiting.get("/v1/jobs").json()["jobs"][-1]["network"]["units"])
+    own = ["Choose", "Name", "Status", "Task", "Rule", "Seed", "Progress", "Loss", "Accuracy", "Created"]
+    heads = [
+        "Choose",
+        "Name",
+        "Seed",
+        "meta.lab",
+        "Rule",
+        "rule.mu",
+        "network.units",
+        "Created",
+        "started",
+        "constructor",
+    ]
+    cells = [
+        ["run 5", "5", "y", "–"], ["run 4", "4", "y", "0.5"], ["run 3", "3", "y", "0.5"], ["run 2", "2", "x", "0.5"],
+        ["run 1", "1", "x", "0.5"],
+    ]  # fmt: skip
+
+    def shown(what, expected):
+        browser.wait(f"JSON.stringify({what}) === JSON.stringify({json.dumps(expected)})")
+
+    def choose(name):
+        browser.script(
+            "const v = document.getElementById('view'); v.value = arguments[0]; v.dispatchEvent(new Event('change'))",
+            name,
+        )
+
+    browser.open(waiting.url + "/#/jobs")
+    counted(browser, 8, 8)
+    shown(HEADS, own)
+    browser.wait("document.getElementById('view').options.length === 2")
+    choose("labs")
+    shown(HEADS, heads)
+    shown(f"{CELLS}.map(([, name, seed, lab, , mu]) => [name, seed, lab, mu])", cells)
+    shown(f"{CELLS}.map(([, , , , , , units, , ...last]) => [units, ...last])", [[units, "–", "–"]] * 5)
+    browser.wait("document.querySelector('.head [aria-sort=descending]')?.textContent === 'meta.lab'")
+    browser.wait("document.getElementById('view').value === 'labs'")
+    arguments = [CLI, "--server", waiting.url, "list", "--view", "labs"]
+    printed = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True).stdout.splitlines()
+    assert [line.split()[:2] for line in printed[1:]] == [[seed, lab] for _, seed, lab, _ in cells]
+
+    browser.press("rule.mu")
+    upwards = [*cells[1:], cells[0]]
+    shown(f"{CELLS}.map(([, name]) => name)", [name for name, *_ in upwards])
+    browser.wait("new URLSearchParams(location.hash.split('?')[1]).get('sort') === 'rule.mu'")
+    address = browser.script("return location.href")
+    browser.open("about:blank")
+    browser.open(address)
+    shown(HEADS, heads)
+    shown(f"{CELLS}.map(([, name]) => name)", [name for name, *_ in upwards])
+    browser.device(390, 800, "light")
+    browser.wait("document.querySelector('.jobs').scrollWidth > innerWidth")
+    browser.wait("document.documentElement.scrollWidth <= innerWidth")
+    browser.wait("document.getElementById('view').options.length === 2")
+    choose("")
+    shown(HEADS, own)
+    browser.wait("location.hash === '#/jobs'")
 
 
 def test_a_job_is_renamed(waiting, browser):
