@@ -1,5 +1,6 @@
 """What start.md and tutorial.md tell a reader to type runs as it stands there; only sizes are made small."""
 
+import json
 import os
 import re
 import subprocess
@@ -50,3 +51,22 @@ def test_the_commands_of_a_page(page, daemon, tmp_path):
         supplement = folder / "supplement"
         assert (supplement / "methods.md").exists() or list(supplement.glob("methods*")), list(supplement.iterdir())
         assert list(supplement.rglob("*.svg"))
+
+
+def test_the_session_of_the_readme_is_what_the_daemon_answers(daemon):
+    """Its losses are those of this build, to the last digit; fewer iterations than the default's end it early."""
+    shown = [
+        json.loads(line.replace(",...}", "}"))
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith('{"id":') and '"type":"progress"' in line
+    ]
+    assert [one["iteration"] for one in shown] == [0, 20]
+    body = {"task": {"type": "delayed_xor"}, "training": {"iterations": 21}}
+    job = daemon.post("/v1/jobs", body).json()
+    url = f"/v1/jobs/{job['id']}"
+    while daemon.get(url, params={"wait": 60}).json()["status"] not in ("succeeded", "failed"):
+        pass
+    made = daemon.get(f"{url}/metrics").json()
+    for one in shown:
+        at = made["iteration"].index(one["iteration"])
+        assert (made["loss"][at], made["accuracy"][at]) == (one["loss"], one["accuracy"])
