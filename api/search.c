@@ -322,7 +322,8 @@ static void fault_choice(const struct reading *reading, const char *at, const ch
     if (nearest != NULL) {
         fault(reading, at, "\"%.40s\" is no %s; did you mean \"%s\"?", value, field, nearest);
     } else {
-        fault(reading, at, "%s must be one of %s; got \"%.40s\"", field, list, value);
+        bool named = reading->query == NULL; /* the fault's pointer says which field */
+        fault(reading, at, "%s%smust be one of %s; got \"%.40s\"", named ? "" : field, named ? "" : " ", list, value);
     }
 }
 

@@ -128,8 +128,9 @@ static enum status validate(struct cli *cli) {
             const json_t *value = job_member(answer, numbers[i].member);
             if (json_is_number(value)) {
                 double number = json_number_value(value);
-                printf("%-20s %s\n", numbers[i].words,
-                       numbers[i].is_bytes ? format_bytes(number, text) : format_count(number, text));
+                printf("%-20s %s%s\n", numbers[i].words,
+                       numbers[i].is_bytes ? format_bytes(number, text) : format_count(number, text),
+                       strstr(numbers[i].member, "hours") != NULL ? " (at the speed of recent jobs here)" : "");
             }
         }
     }
@@ -407,7 +408,8 @@ const struct command command_experiment_validate = {
 
 const struct command command_experiment_show = EXPERIMENT_COMMAND(
     "show", "show an experiment and its results, one row per point",
-    "For each point the number of seeds that count, and of each metric the median with its quartiles; \"never\" is "
+    "For each point the number of seeds that count, with how much of the training of all its seeds is done while it "
+    "is not complete, as in 5 (52 %), and of each metric the median with its quartiles; \"never\" is "
     "later than all. With --json the experiment's document." ANY_WORD,
     "latest", NULL, show);
 const struct command command_experiment_follow = EXPERIMENT_COMMAND(

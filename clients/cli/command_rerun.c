@@ -48,6 +48,9 @@ static enum status file_read(const struct rerunning *rerunning, const char *name
 static enum status digests_read(struct rerunning *rerunning) {
     struct text text = {0};
     enum status status = file_read(rerunning, "digests.txt", &text);
+    if (status == STATUS_FAILED) {
+        report_note("is %s a folder of modprop export?", rerunning->directory);
+    }
     char *rest = text.data;
     for (char *line; status == STATUS_OK && (line = strsep(&rest, "\n")) != NULL;) {
         bool is_weights = strncmp(line, "# ", 2) == 0;

@@ -25,6 +25,7 @@ struct following {
     json_t *experiment, *points; /* as last heard of */
     struct progress progress;
     struct poll poll;
+    char *said; /* the last line of FOLLOW_LINES */
 };
 
 /* A part of the experiment anew. STATUS_UNREACHABLE: later; *document stays as it was where there was no new one. */
@@ -80,9 +81,12 @@ static void show(struct following *following, bool changed) {
     } else if (changed || following->poll.note != NULL) {
         struct text line = {0};
         summary_put(following, &line);
-        printf("%s\n", terminal_shown(line.data));
-        fflush(stdout);
-        text_release(&line);
+        if (following->said == NULL || strcmp(following->said, line.data) != 0) {
+            printf("%s\n", terminal_shown(line.data));
+            fflush(stdout);
+        }
+        free(following->said);
+        following->said = line.data;
     }
 }
 
@@ -166,5 +170,6 @@ enum status experiment_follow(struct cli *cli, const char *id, enum follow_form 
     json_decref(following.experiment);
     json_decref(following.points);
     poll_release(&following.poll);
+    free(following.said);
     return status;
 }

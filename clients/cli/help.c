@@ -142,7 +142,7 @@ static void overview_print(const struct terminal *terminal) {
         entry(terminal, number, 4, status_table[i].doc);
     }
     fprintf(terminal->file,
-            "\nA JOB is an id, the beginning of one, or latest. modprop COMMAND --help explains a command.\n");
+            "\nA JOB is an id, the beginning of one, a name, or latest. modprop COMMAND --help explains a command.\n");
 }
 
 void help_print(const struct command *command, const struct terminal *terminal) {

@@ -48,6 +48,7 @@ static int page_search(const json_t *page, const char *prefix, char **id, char *
     return found;
 }
 
+/* *id stays NULL where no job's id begins so. Complains where several do. */
 static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id) {
     char *after = NULL, *other = NULL;
     enum status status = STATUS_OK;
@@ -62,9 +63,7 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
         json_decref(page);
         passed = passed || after == NULL;
     }
-    if (status == STATUS_OK && found == 0) {
-        status = report_error(STATUS_REFUSED, "no job id starts with \"%s\" (modprop list shows them)", prefix);
-    } else if (status == STATUS_OK && found > 1) {
+    if (status == STATUS_OK && found > 1) {
         status = report_error(STATUS_USAGE, "more than one job id starts with \"%s\": %s, %s, ...; give more of the id",
                               prefix, *id, other);
     }
@@ -74,6 +73,59 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
     }
     free(other);
     free(after);
+    return status;
+}
+
+/* "&q=name:..." of a whole name, quoted so that nothing of it means anything to the query language. */
+static char *name_query(const char *name) {
+    struct text term = {0};
+    text_add(&term, "name:\"");
+    for (const char *c = name; *c != '\0'; c++) {
+        text_add(&term, *c == '"' || *c == '\\' ? "\\" : "");
+        text_append(&term, c, 1);
+    }
+    text_add(&term, "\"");
+    char *escaped = http_escape(term.data), *query = memory_format("&q=%s", escaped);
+    text_release(&term);
+    free(escaped);
+    return query;
+}
+
+/* The job that has this name, to the letter. Complains where there is none, or several. */
+static enum status name_resolve(struct cli *cli, const char *name, char **id) {
+    char *query = name_query(name), *after = NULL, *other = NULL;
+    enum status status = STATUS_OK;
+    for (bool passed = false; status == STATUS_OK && !passed && other == NULL;) {
+        json_t *page = NULL, *job;
+        size_t index;
+        status = cli_get_page(cli, "jobs", query, after, PAGE_MOST, &page);
+        json_array_foreach(json_object_get(page, "jobs"), index, job) {
+            char **place = *id == NULL ? id : &other;
+            if (*place == NULL && strcmp(job_text(job, "name"), name) == 0) {
+                *place = memory_copy(job_text(job, "id"));
+            }
+        }
+        const char *next = json_string_value(json_object_get(page, "next"));
+        free(after);
+        after = next == NULL ? NULL : memory_copy(next);
+        json_decref(page);
+        passed = after == NULL;
+    }
+    if (status == STATUS_OK && *id == NULL) {
+        status = report_error(STATUS_REFUSED,
+                              "no job has \"%s\" as its name or as the beginning of its id (modprop list shows them)",
+                              name);
+    } else if (status == STATUS_OK && other != NULL) {
+        status = report_error(STATUS_USAGE, "more than one job has the name \"%s\", such as %s and %s; give the id",
+                              name, *id, other);
+    }
+    if (status != STATUS_OK) {
+        free(*id);
+        *id = NULL;
+    }
+    free(query);
+    free(after);
+    free(other);
     return status;
 }
 
@@ -95,19 +147,15 @@ enum status job_resolve(struct cli *cli, const char *word, char **id) {
     if (strcmp(word, "latest") == 0) {
         return latest_resolve(cli, id);
     }
-    if (!is_prefix(word)) {
-        return report_error(
-            STATUS_USAGE, "\"%s\" is not a job: give an id, the beginning of one, or latest (modprop list shows them)",
-            word);
-    }
-    if (strlen(word) == JOB_ID_CHARACTERS) {
+    if (is_prefix(word) && strlen(word) == JOB_ID_CHARACTERS) {
         *id = memory_copy(word);
         for (char *c = *id; *c != '\0'; c++) {
             *c = (char)tolower((unsigned char)*c);
         }
         return STATUS_OK;
     }
-    return prefix_resolve(cli, word, id);
+    enum status status = is_prefix(word) ? prefix_resolve(cli, word, id) : STATUS_OK;
+    return status == STATUS_OK && *id == NULL ? name_resolve(cli, word, id) : status;
 }
 
 static int by_text(const void *a, const void *b) {

@@ -42,6 +42,26 @@ bool curve_exists(const char *key) {
     return found;
 }
 
+/* Adds ", did you mean" or the list of curves to `text`. */
+static void curves_propose(const char *key, char text[400]) {
+    const char *names[CURVES_MAX], *nearest;
+    size_t count = event_curves(names), used = 0;
+    nearest = name_nearest(key, names + 1, count - 1); /* not the iteration */
+    if (nearest != NULL) {
+        snprintf(text, 400, "did you mean \"%s\"?", nearest);
+        return;
+    }
+    for (size_t i = 1; i < count && used < 400; i++) {
+        used += (size_t)snprintf(text + used, 400 - used, "%s%s", i == 1 ? "there are " : ", ", names[i]);
+    }
+}
+
+void curve_refuse(struct problems *problems, const char *key) {
+    char proposed[400];
+    curves_propose(key, proposed);
+    problems_add(problems, NULL, "keys", "\"%.60s\" is not a curve; %s", key, proposed);
+}
+
 /* One member of a metric's document. False if it does not say what is measured. */
 static bool metric_member(struct metric *metric, const char *name, const json_t *value, const struct path *path,
                           struct problems *problems) {
@@ -96,8 +116,10 @@ static void metric_finish(struct metric *metric, const json_t *document, size_t 
                      "must have one measure: final, best or area with a curve, or CURVE_below or CURVE_above with a "
                      "threshold");
     } else if (!curve_exists(metric->key)) {
-        problems_add(problems, path, NULL, "must name a curve of GET /v1/jobs/{id}/metrics; got \"%.60s\"",
-                     metric->key);
+        char proposed[400];
+        curves_propose(metric->key, proposed);
+        problems_add(problems, path, NULL, "must name a curve of GET /v1/jobs/{id}/metrics; got \"%.60s\": %s",
+                     metric->key, proposed);
     }
     if (given != NULL && (name == NULL || *name == '\0' || strlen(name) >= sizeof metric->name)) {
         problems_add(problems, path, "name", "must be a string of 1 to %zu bytes", sizeof metric->name - 1);

@@ -53,4 +53,7 @@ size_t metrics_parse(const char *text, enum metric_unit unit, struct metric metr
 /* Whether there is a curve of this name in GET /v1/jobs/{id}/metrics. */
 bool curve_exists(const char *key);
 
+/* Adds the fault that `key`, of the parameter `keys`, is none, with the nearest name, or all that there are. */
+void curve_refuse(struct problems *problems, const char *key);
+
 #endif

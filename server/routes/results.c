@@ -13,6 +13,7 @@
 #include "api/text.h"
 #include "api/weights.h"
 #include "core/base/options.h"
+#include "server/experiments/metrics.h"
 #include "server/routes/network.h"
 #include "server/routes/routes.h"
 
@@ -68,10 +69,7 @@ static void check_keys(const char *keys, struct problems *problems) {
             known = known || strcmp(names[i], name) == 0;
         }
         if (!known) {
-            const char *nearest = name_nearest(name, names, count);
-            problems_add(problems, NULL, "keys", "\"%.60s\" is not a curve%s%s%s", name,
-                         nearest == NULL ? "" : "; did you mean \"", nearest == NULL ? "" : nearest,
-                         nearest == NULL ? "" : "\"?");
+            curve_refuse(problems, name);
         }
     }
 }

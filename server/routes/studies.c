@@ -223,7 +223,7 @@ static void check_lists(struct viewing *viewing) {
          (one = option_list_next(&rest, &length)) != NULL;) {
         snprintf(name, sizeof name, "%.*s", (int)length, one);
         if (!curve_exists(name)) {
-            problems_add(problems, NULL, "keys", "\"%.60s\" is not a curve", name);
+            curve_refuse(problems, name);
         }
     }
     if (problems->count > 0) {
@@ -255,6 +255,16 @@ static void study_ask(struct viewing *viewing) {
     }
 }
 
+/* The sentence on a name that no axis has, with those that there are. */
+static void axis_refuse(const struct design *design, const char *name, struct problems *problems) {
+    char list[300] = "";
+    for (size_t i = 0, used = 0; i < design->axis_count && used < sizeof list; i++) {
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "; it has " : ", ",
+                                 design->axes[i].name);
+    }
+    problems_add(problems, NULL, "axis", "is not an axis of this experiment%s; got \"%.60s\"", list, name);
+}
+
 /* Another axis to compare along, and the value to compare to. */
 static void compare_ask(struct viewing *viewing) {
     struct study *study = &viewing->study;
@@ -269,7 +279,7 @@ static void compare_ask(struct viewing *viewing) {
         }
     }
     if (!found) {
-        problems_add(problems, NULL, "axis", "is not an axis of this experiment; got \"%.60s\"", selection->axis);
+        axis_refuse(&study->design, selection->axis, problems);
     }
     size_t most = study->design.kind != DESIGN_GRID ? study->point_count
                   : study->compare_axis < 0         ? 1

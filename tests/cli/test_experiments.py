@@ -101,6 +101,7 @@ def test_pause_resume_cancel_retry_delete(modprop):
         (["experiment", "show", "nothing"], 4, 'no experiment has "nothing" as its name'),
         (["experiment", "shwo"], 2, "did you mean modprop experiment show?"),
         (["experiment", "run"], 2, "needs a FILE"),
+        (["rerun", "/nowhere"], 5, "is /nowhere a folder of modprop export?"),
         (["experiment", "run", *SMALL, "--seeds", "3-1"], 2, "--seeds must be numbers from 0 to 2^53-1 or ranges"),
         (["experiment", "run", *SMALL, "--rule", "bprop,eprop"], 4, "points.0.rule.type"),
         (["experiment", "extend", "latest"], 2, "say what is added or changed"),
@@ -112,6 +113,28 @@ def test_pause_resume_cancel_retry_delete(modprop):
 )
 def test_mistakes_are_named(modprop, words, status, says):
     assert says in modprop.run(*words, status=status).stderr
+
+
+def test_the_speed_of_an_estimate_is_named(modprop, made):
+    hours = next(line for line in modprop.lines("experiment", "validate", *SMALL) if line.startswith("core-hours"))
+    assert hours.endswith(" (at the speed of recent jobs here)")
+
+
+def test_what_there_is_not_is_named(modprop, made):
+    said = modprop.run("experiment", "compare", made[0], "--axis", "rulee", status=4).stderr
+    assert 'is not an axis of this experiment; it has rule; got "rulee"' in said
+    said = modprop.run("experiment", "plot", made[0], "--metric", "losss", status=4).stderr
+    assert '"losss" is not a curve; did you mean "loss"?' in said
+    said = modprop.run("experiment", "plot", made[0], "--metric", "quality", status=4).stderr
+    assert '"quality" is not a curve; there are loss, accuracy, ' in said
+    said = modprop.run("experiment", "compare", made[0], "-m", "final:losss", status=4).stderr
+    assert 'did you mean "loss"?' in said
+
+
+def test_a_line_of_progress_is_said_once(modprop):
+    made = modprop.lines("experiment", "run", *SMALL, "--seeds", "1-3", "--follow")
+    said = [line for line in made if " of 3" in line]
+    assert said[-1] == "complete: 3 of 3 trials" and len(said) == len(set(said))
 
 
 def test_experiments_of_one_name(start, tmp_path):

@@ -94,8 +94,21 @@ def test_ids_are_resolved(start, tmp_path):
     assert json.loads(modprop.run("show", jobs[1][:23].upper(), "--json").stdout)["id"] == jobs[1]
     assert json.loads(modprop.run("show", "latest", "--json").stdout)["id"] == jobs[2]
     assert f'more than one job id starts with "{jobs[0][:2]}"' in modprop.run("cancel", jobs[0][:2], status=2).stderr
-    assert 'no job id starts with "ffff"' in modprop.run("show", "ffff", status=4).stderr
+    assert 'no job has "ffff" as its name' in modprop.run("show", "ffff", status=4).stderr
+    assert 'no job has "no_job" as its name or as the' in modprop.run("show", "no_job", status=4).stderr
     assert "(404)" in modprop.run("show", "01a20dc9-85ec-7000-9f95-000000000000", status=4).stderr
+
+
+@pytest.mark.parametrize("name", ["first", 'a "b\\ OR *', "beef"])
+def test_jobs_are_found_by_their_names(start, tmp_path, name):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    [job] = submit(modprop, *SHORT, "--name", name)
+    submit(modprop, *SHORT, "--name", name + " more")
+    submit(modprop, *SHORT, "--name", name.upper())
+    assert json.loads(modprop.run("show", name, "--json").stdout)["id"] == job
+    [other] = submit(modprop, *SHORT, "--name", name)
+    said = modprop.run("metrics", name, status=2).stderr
+    assert f'more than one job has the name "{name}", such as {other} and {job}; give the id' in said
 
 
 def test_prefixes_and_lists_reach_beyond_a_page(start, tmp_path):

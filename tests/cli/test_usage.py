@@ -33,7 +33,6 @@ from conftest import MODPROP
         (["submit", "--set", "rule=1", "--set", "rule.mu=2"], '"rule.mu" cannot be set: rule is no object'),
         (["submit", "--task", "pattern", "--seed", "3-1"], "--seed must be numbers from 0 to 2^53-1"),
         (["submit", "--task", "pattern", "--seed", "-1"], "--seed must be numbers from 0 to 2^53-1"),
-        (["show", "no_job"], '"no_job" is not a job'),
         (["compare", "latest", "--plot", "curve.pdf"], "--plot must be a file named .svg or .png"),
         (["compare", "latest", "--under", "low"], "--under must be a number"),
         (

@@ -319,6 +319,9 @@ START_TEST(test_equal) {
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(problems.errors, 0), "pointer")), "/rule");
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(problems.errors, 0), "detail")),
                      "\"eprob\" is no rule; did you mean \"eprop\"?");
+    ck_assert(!search_equal(&search, SEARCH_JOBS, "rule", "zzzzzzzz", &problems));
+    const char *detail = json_string_value(json_object_get(json_array_get(problems.errors, 1), "detail"));
+    ck_assert(strncmp(detail, "must be one of bptt, ", 21) == 0);
     problems_release(&problems);
     json_decref(row);
 }
