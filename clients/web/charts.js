@@ -10,6 +10,7 @@
  */
 import { dashOf, markersNeeded, seriesStyle } from "./colours.js";
 import { number } from "./dom.js";
+import { endsMarks, endsRoom } from "./ends.js";
 import { Figure, Legend, valueText } from "./figure.js";
 import { extentOf, linearScale, logScale, percentText, placeScale, tickText } from "./scales.js";
 import { areaBetween, inside, line, marker, pathThrough, path, rect, textFit, within, words } from "./scene.js";
@@ -95,6 +96,7 @@ class Chart extends Figure {
     if (!this.settings.legend) this.legend.set(this.series.filter((s) => !s.mute));
     this.say(this.spoken());
     this.draw();
+    this.roomed?.();
   }
   spoken() {
     const { x } = this.settings,
@@ -142,14 +144,24 @@ class Chart extends Figure {
     if (limits) [low, high] = [Math.max(limits[0], low), Math.min(limits[1], high)];
     return linearScale([low, high], span, text);
   }
+  named() {
+    return this.seen().filter((s) => !s.mute && s.x.length);
+  }
+  /** Pixels that the names at the ends of this chart's lines want right of the data. */
+  roomWanted(width = this.place.clientWidth, height = this.place.clientHeight) {
+    const names = this.settings.ends ? this.named().map(({ name }) => name) : [];
+    return endsRoom(names, width, height - MARGIN.top - MARGIN.bottom);
+  }
   layout(width, height) {
-    const { left, right, top, bottom } = MARGIN,
+    const { left, top, bottom } = MARGIN,
+      room = Math.max(this.roomWanted(width, height), this.roomBeside?.() ?? 0),
+      right = Math.max(MARGIN.right, room),
       area = [left, top, width - left - right, height - top - bottom],
       never = this.seen().some((s) => s.y.includes("never") || s.high?.includes("never")),
       lane = never ? NEVER_LANE : 0,
       ys = this.yScale([top + area[3], top + lane + 3]),
       high = (v) => (v === "never" ? top + lane / 2 : ys.to(v));
-    this.now = { area, lane, xs: this.xScale([left, left + area[2]]), ys, y: high };
+    this.now = { area, room, lane, xs: this.xScale([left, left + area[2]]), ys, y: high };
     return this.now;
   }
 
@@ -165,7 +177,21 @@ class Chart extends Figure {
         ...data.filter((s) => s.low && s.high).flatMap((s, i, all) => this.bandMarks(s, theme, all.length <= HATCHED ? HATCHINGS[i] : null)),
         ...data.flatMap((s) => this.lineMarks(s, theme)),
       ]),
+      ...this.endMarks(width, height, theme),
     ];
+  }
+  /** The names at the ends of the lines, as far as they are seen: of a line that ends before the window there is none. */
+  endMarks(width, height, theme) {
+    const { area, room, xs, y, ys } = this.now;
+    if (!this.roomWanted(width, height)) return [];
+    const ends = this.named().flatMap((s) => {
+      const last = s.x.findLastIndex((x, i) => xs.to(x) <= area[0] + area[2] + 0.5 && (isNumber(s.y[i]) || s.y[i] === "never")),
+        at = last < 0 ? NaN : y(ys.log && s.y[last] !== "never" ? Math.max(ys.domain[0], s.y[last]) : s.y[last]);
+      if (!Number.isFinite(at) || xs.to(s.x[last]) < area[0]) return [];
+      const height = Math.min(area[1] + area[3], Math.max(area[1], at));
+      return [{ name: s.name, style: s.style, x: xs.to(s.x[last]), y: height, opacity: this.faint(s) }];
+    });
+    return endsMarks(ends, area, room, theme);
   }
   axesMarks(width, height, theme) {
     const { area, xs, ys, lane } = this.now,
@@ -457,15 +483,15 @@ class Chart extends Figure {
 
 /**
  * A chart over an x called `x` and a y called `y`. Settings: `percent` writes y in percent; `limits` are the possible values; `log`: y is logarithmic;
- * `points`: with bars in place of bands; `scatter`: and without lines between them; `places`: the words along x, or "log"; `ticks`: where x has its ticks; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
+ * `points`: with bars in place of bands; `scatter`: and without lines between them; `places`: the words along x, or "log"; `ticks`: where x has its ticks; `fixed`: no zoom; `ends`: the names of lines at their ends; `legend`: one that is shared; `hidden(set)` and
  * `zoomed(window, or null)` hear of the user's choice; `under(layout, theme)` gives marks below the data; `columns` name those of the CSV.
  * Has {element, set(series, more), window(low and high, or null), light(key), draw(), destroy()}.
  */
 export const chart = (title, settings) => new Chart(title, settings);
 
 /**
- * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it; where one is pointed at, all are read. `add(make)` calls make(zoomed) for a chart, `reset()` shows
- * all again.
+ * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it; where one is pointed at, all are read; those that stand one below
+ * the other leave the same room right of their data. `add(make)` calls make(zoomed) for a chart, `reset()` shows all again.
  */
 export function chartsLink(zoomed = () => {}) {
   const charts = [];
@@ -476,6 +502,14 @@ export function chartsLink(zoomed = () => {}) {
         zoomed(window);
       });
       mine.pointed = (at) => charts.forEach((other) => other !== mine && other.follow?.(at));
+      let wanted = 0; // room of this chart when it was last asked for
+      const stands = (one) => one.place?.getBoundingClientRect().left;
+      mine.roomBeside = () => Math.max(0, ...charts.filter((other) => other.roomWanted && stands(other) === stands(mine)).map((other) => other.roomWanted()));
+      mine.roomed = () => {
+        const now = mine.roomWanted();
+        if (now !== wanted) charts.forEach((other) => other !== mine && other.draw?.());
+        wanted = now;
+      };
       charts.push(mine);
       return mine;
     },

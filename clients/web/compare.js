@@ -262,7 +262,7 @@ class Comparison extends Refresher {
       .filter((one) => one.y.some((v) => v !== null));
     if (!this.charts.has(key) && series.length) {
       const title = key === "loss" ? "Loss" : "Accuracy",
-        settings = { x: "iteration", percent: quantity.percent, limits: quantity.limits, legend: this.legend, columns: { y: "median", low: "quartile_1", high: "quartile_3" } };
+        settings = { x: "iteration", percent: quantity.percent, limits: quantity.limits, ends: true, legend: this.legend, columns: { y: "median", low: "quartile_1", high: "quartile_3" } };
       const made = this.link.add((zoomed) => chart(title, { ...settings, zoomed }));
       this.charts.set(key, made);
       this.stage.append(made.element);

@@ -134,7 +134,7 @@ class Panel {
       if (!known.length) return false;
       this.series = what.always ? what.series : known;
       const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "half squared error");
-      this.chart = this.link.add((zoomed) => chart(what.title, { x: "iteration", y, percent: what.percent, limits: what.limits, zoomed }));
+      this.chart = this.link.add((zoomed) => chart(what.title, { x: "iteration", y, percent: what.percent, limits: what.limits, ends: true, zoomed }));
       this.chart.python = pythonCall(this.id, "metrics", null, {}, location.origin);
       this.element.replaceWith(this.chart.element);
     }

@@ -145,7 +145,7 @@ export class CurvesView {
       columns = this.spread.value === "mean" ? { y: "mean", low: "mean_low_95", high: "mean_high_95" } : { y: "median", low: "quartile_1", high: "quartile_3" };
     this.charts = groups.map(([title]) =>
       this.link.add((zoomed) =>
-        chart(title || y, { x: unit, y, percent: quantity.percent, limits: quantity.limits, legend: this.legend, columns, zoomed, file: `${quantity.name} ${title}` }),
+        chart(title || y, { x: unit, y, percent: quantity.percent, limits: quantity.limits, legend: this.legend, columns, ends: true, zoomed, file: `${quantity.name} ${title}` }),
       ),
     );
     this.stage.replaceChildren(...this.charts.map((one) => one.element));

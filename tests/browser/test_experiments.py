@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree
 
 import daemons
+import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
@@ -128,6 +129,62 @@ def test_the_tables_say_what_the_server_says(studied, browser):
     browser.press("Median")
     medians = [number(t) for t in browser.script(f"return [...{ROWS}].map(r => r.querySelector('b').textContent)")]
     assert medians == sorted(medians) and "sort=Median" in browser.script("return location.hash")
+
+
+ENDS = (
+    "return [...document.querySelectorAll('.study-curves .drawing text.end')]"
+    ".map(t => [t.textContent, Number(t.getAttribute('y'))])"
+)
+
+
+def test_each_curve_has_its_name_at_its_end(studied, browser, saved):
+    daemon, id = studied
+    browser.device(1400, 1000, "light")
+    browser.open(page(daemon, id, panels="one"))
+    browser.wait(DRAWN)
+    labels = [point["label"] for point in daemon.get(f"/v1/experiments/{id}/points").json()["points"]]
+    ends = browser.script(ENDS)
+    assert sorted(name for name, _ in ends) == sorted(labels)
+    heights = sorted(height for _, height in ends)
+    assert all(below - above >= 12.9 for above, below in zip(heights, heights[1:], strict=False)), heights
+    last = daemon.get(f"/v1/experiments/{id}/curves?keys=loss").json()["curves"]
+    assert [name for name, _ in sorted(ends, key=lambda end: -end[1])] == [
+        curve["label"] for curve in sorted(last, key=lambda curve: curve["median"][-1])
+    ], "in the order of the lines"
+    text = xml.etree.ElementTree.fromstring(saved(".study-curves", "SVG")).itertext()
+    assert sum(word.strip() in labels for word in text) == 2 * len(labels), "at the ends, and in the legend"
+    browser.script("document.querySelector('.study-curves .entry-toggle').click()")
+    assert sorted(name for name, _ in browser.script(ENDS)) == sorted(labels[1:]), "a hidden one has none"
+    browser.device(390, 800, "light")
+    browser.wait("document.querySelectorAll('.study-curves .drawing text.end').length === 0")
+    assert browser.script("return document.querySelectorAll('.study-curves .entry').length") == len(labels)
+
+
+def test_names_are_moved_apart_and_no_further(studied, browser):
+    daemon, _ = studied
+    browser.open(daemon.url)
+    random = np.random.default_rng(daemons.drawn_seed())
+    lists = [sorted(random.uniform(0, 300, random.integers(1, 12)).round(2).tolist()) for _ in range(200)]
+    placed = browser.driver.execute_async_script(
+        "const [lists, done] = arguments;"
+        "import('/ends.js').then(({ apart }) => done(lists.map(list => apart(list, 13, 0, 300))))",
+        lists,
+    )
+    for wanted, found in zip(lists, placed, strict=True):
+        assert min(found) >= -1e-9 and max(found) <= 300 + 1e-9 and np.all(np.diff(found) >= 13 - 1e-9)
+        best = isotonic([height - 13 * rank for rank, height in enumerate(wanted)], 0, 300 - 13 * (len(wanted) - 1))
+        assert np.allclose(found, [level + 13 * rank for rank, level in enumerate(best)], atol=1e-6)
+
+
+def isotonic(values, low, high):
+    """The nondecreasing levels within bounds with the least squares, by the min-max formula."""
+    sums = np.concatenate([[0], np.cumsum(values)])
+    count = len(values)
+    levels = [
+        max(min((sums[j] - sums[i]) / (j - i) for j in range(at + 1, count + 1)) for i in range(at + 1))
+        for at in range(count)
+    ]
+    return np.clip(levels, low, high)
 
 
 def test_any_curve_or_diagnostic_is_a_metric_in_any_unit(studied, browser):
