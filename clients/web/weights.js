@@ -1,7 +1,7 @@
 /*
- * The recurrent weights as a heat map, units ordered by cell type, and their eigenvalues, which the server computes. W[q][p] is the weight from q to p: a row is what a
- * unit sends. Blue is negative, orange positive, on a scale that ends at the 99th percentile so that a few large weights do not hide the
- * others. The map is read by pointing, or by the arrow keys.
+ * The recurrent weights as a heat map, units ordered by cell type, number or strength, all or those of one type, and their eigenvalues, which the
+ * server computes. W[q][p] is the weight from q to p: a row is what a unit sends. Blue is negative, orange positive, on a scale that ends at the
+ * 99th percentile so that a few large weights do not hide the others. The map is read by pointing, or by the arrow keys.
  */
 import { get } from "./api.js";
 import { canvasContext } from "./charts.js";
@@ -14,15 +14,28 @@ const NEGATIVE = [0, 114, 178],
   POSITIVE = [213, 94, 0];
 const MAP_MARGIN = 30; // room for what is written beside the map
 
-/** Units by type, and each run of one type: {units, runs: [{type, from, to, sign}]}. */
-function order(weights) {
+/* The sum of the absolute weights that each unit sends, or receives. */
+const sent = ({ W }) => W.map((row) => row.reduce((sum, w) => sum + Math.abs(w), 0));
+const received = ({ W }) => W.map((_, p) => W.reduce((sum, row) => sum + Math.abs(row[p]), 0));
+/* Orders of units: what is sorted by, the least first; types are kept together by all but "number". */
+const ORDERS = {
+  type: ["by type", () => null],
+  number: ["by number", () => null],
+  sent: ["by type, strongest sender first", sent],
+  received: ["by type, strongest receiver first", received],
+};
+
+/** Units in the order `by`, of one type or of all (null), and each run of one type: {units, runs: [{type, from, to, sign}]}. */
+export function order(weights, by = "type", only = null) {
   const { types, sign } = weights,
-    units = Array.from({ length: weights.units }, (_, i) => i),
+    strength = ORDERS[by][1](weights),
+    units = Array.from({ length: weights.units }, (_, i) => i).filter((u) => only === null || !types || types[u] === only),
+    grouped = types && by !== "number",
     runs = [];
-  if (types) units.sort((a, b) => types[a] - types[b] || a - b);
+  units.sort((a, b) => (grouped ? types[a] - types[b] : 0) || (strength ? strength[b] - strength[a] : 0) || a - b);
   units.forEach((u, i) => {
-    const type = types ? types[u] : 0;
-    if (!runs.length || runs.at(-1).type !== type) runs.push({ type, from: i, sign: sign ? sign[u] : 0 });
+    const type = grouped ? types[u] : null;
+    if (!runs.length || runs.at(-1).type !== type) runs.push({ type, from: i, sign: sign && grouped ? sign[u] : 0 });
     runs.at(-1).to = i + 1;
   });
   return { units, runs };
@@ -66,6 +79,7 @@ function typesPaint(context, runs, n, size) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   for (const { type, from, to, sign } of runs) {
+    if (type === null) continue; // by number, types alternate
     const middle = MAP_MARGIN + (((from + to) / 2) * side) / n,
       room = ((to - from) * side) / n,
       text = `${type} ${signText(sign)}`;
@@ -175,7 +189,7 @@ function mapRead(map, count, read) {
   });
 }
 
-const MAP = "Heat map of the recurrent weights, units ordered by type; arrow keys read single weights";
+const MAP = "Heat map of the recurrent weights; arrow keys read single weights";
 
 class Weights {
   constructor(body, job, signal) {
@@ -183,11 +197,11 @@ class Weights {
     this.make();
     mapRead(
       this.map,
-      () => (this.weights ? this.weights.units : 0),
+      () => (this.ordered ? this.ordered.units.length : 0),
       (row, column) => this.read(row, column),
     );
     const again = h("button", { type: "button", class: "quiet", onclick: () => this.load() }, "Reload");
-    body.replaceChildren(h("div", { class: "controls" }, again, this.series, this.about), this.figures);
+    body.replaceChildren(h("div", { class: "controls" }, again, this.menus, this.series, this.about), this.figures);
     const watcher = new ResizeObserver(() => this.draw()),
       endScheme = onScheme(() => this.colour());
     watcher.observe(this.figures);
@@ -204,6 +218,11 @@ class Weights {
     this.scale = picture("scale", "Scale of the colours, from negative to positive");
     this.slider = h("input", { type: "range", min: 0, step: 1, id: "checkpoint", oninput: () => this.choose() });
     this.less = h("input", { type: "checkbox", id: "less-first", onchange: () => this.choose() });
+    const menu = (id, ...options) => h("select", { id, onchange: () => this.sort() }, options);
+    this.by = menu("weights-order", ...Object.entries(ORDERS).map(([value, [text]]) => h("option", { value }, text)));
+    this.only = menu("weights-type", h("option", { value: "" }, "all"));
+    const pair = (select, label) => h("span", { class: "pair" }, h("label", { for: select.id }, label), select);
+    this.menus = h("span", { class: "controls", hidden: true }, pair(this.by, "Order"), pair(this.only, "Type"));
     this.series = h(
       "span",
       { class: "controls", hidden: true },
@@ -229,6 +248,24 @@ class Weights {
     mapPaint(this.map, this.plain, this.ordered.runs, this.point);
     scalePaint(this.scale);
     if (this.values && this.plane.clientWidth >= SMALLEST) spectrumPaint(this.plane, this.values);
+  }
+  /** The menu of types, made anew where they are others. */
+  typesOffer({ types, sign }) {
+    const all = types ? [...new Set(types)].sort((a, b) => a - b) : [],
+      texts = all.map((type) => `${type} ${sign ? signText(sign[types.indexOf(type)]) : ""}`),
+      now = texts.join();
+    this.menus.hidden = false;
+    this.only.parentElement.hidden = all.length < 2;
+    if (now === this.typesNow) return;
+    this.typesNow = now;
+    this.only.replaceChildren(h("option", { value: "" }, "all"), ...all.map((type, i) => h("option", { value: type }, texts[i])));
+  }
+  /** Orders the units as the menus say. */
+  sort() {
+    this.ordered = order(this.weights, this.by.value, this.only.value === "" ? null : Number(this.only.value));
+    this.point = null;
+    this.reading.textContent = "Point at a weight to read it.";
+    this.colour();
   }
   colour() {
     if (this.weights) this.plain = pixels(this.weights, this.ordered.units, scaleOf(this.weights.W));
@@ -278,13 +315,13 @@ class Weights {
       less = weights.less === undefined ? [] : [`less iteration ${number(weights.less, 9)}`],
       parts = [`Iteration ${number(weights.iteration, 9)}`, ...less, `${weights.units} units`, ...density, `sha256 ${weights.sha256.slice(0, 16)}`];
     this.weights = weights;
-    this.ordered = order(weights);
+    this.typesOffer(weights);
     this.figures.hidden = false;
     this.slider.setAttribute("aria-valuetext", `iteration ${weights.iteration}`);
     this.least.textContent = `−${number(top)}`;
     this.most.textContent = number(top);
     this.about.textContent = parts.join(" · ");
-    this.colour();
+    this.sort();
     this.spectrum();
   }
   load() {

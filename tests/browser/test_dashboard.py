@@ -222,6 +222,71 @@ def test_any_analysis_is_drawn(daemon, browser):
     browser.wait(f"{about}.includes('less iteration 10')")
 
 
+def choose(browser, css, value):
+    browser.script(
+        "const s = document.querySelector(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))",
+        css, value,
+    )  # fmt: skip
+
+
+def test_the_map_of_weights_has_orders_and_types(daemon, browser):
+    id = submit(daemon)
+    finish(daemon, id)
+    weights = daemon.get(f"/v1/jobs/{id}/weights").json()
+    W, types, units = weights["W"], weights["types"], range(weights["units"])
+    sends = [sum(map(abs, row)) for row in W]
+    receives = [sum(abs(W[q][p]) for q in units) for p in units]
+    browser.open(f"{daemon.url}/#/jobs/{id}")
+    browser.script("document.getElementById('weights').open = true")
+    browser.wait("document.querySelectorAll('#weights-type option').length === 5")  # all, and four types
+    for by, kind, order in (
+        ("type", "", sorted(units, key=lambda u: (types[u], u))),
+        ("number", "", list(units)),
+        ("sent", "", sorted(units, key=lambda u: (types[u], -sends[u], u))),
+        ("received", "3", sorted((u for u in units if types[u] == 3), key=lambda u: (-receives[u], u))),
+    ):
+        choose(browser, "#weights-order", by)
+        choose(browser, "#weights-type", kind)
+        area = browser.find("#weights canvas.square")
+        for key in [Keys.ARROW_UP, Keys.ARROW_LEFT] * len(order) + [Keys.ARROW_RIGHT]:
+            area.send_keys(key)  # to the corner, then one to the right
+        q, p = order[0], order[1]
+        read = browser.find("#weights figure .hint").text
+        assert read.startswith(f"from {q} (type {types[q]}") and f"to {p} (type {types[p]}" in read, (by, kind, read)
+        assert float(read.rsplit(": ", 1)[1].replace("−", "-")) == pytest.approx(W[q][p], rel=1e-3, abs=1e-9)
+
+
+def test_a_raster_is_ordered_by_activity_and_time(daemon, browser):
+    network = {"model": "lif", "units": 20, "tau": 20}
+    id = submit(daemon, network=network, rule={"type": "eprop"}, training={"iterations": 5, "evaluate_every": 5})
+    finish(daemon, id)
+    answer = daemon.request("POST", f"/v1/jobs/{id}/simulate", json={"trials": 1, "seed": 1, "units": None}).json()
+    spikes = {unit: [step[0][i] for step in answer["rates"]] for i, unit in enumerate(answer["units"])}
+    assert any(map(any, spikes.values())), "the network spikes"
+    never = len(answer["rates"])
+    browser.open(f"{daemon.url}/#/jobs/{id}")
+    browser.script("document.getElementById('activity').open = true")
+    browser.wait("document.querySelector('#activity canvas.raster')")
+    menu = "#activity .raster-order"
+    reading = "document.querySelector('#activity canvas.raster').parentElement.querySelector('.reading').textContent"
+    for by, key in (
+        ("number", answer["units"].index),
+        ("activity", lambda unit: (-sum(spikes[unit]), answer["units"].index(unit))),
+        (
+            "time",
+            lambda unit: (([*spikes[unit], 1]).index(1) if any(spikes[unit]) else never, answer["units"].index(unit)),
+        ),
+    ):
+        choose(browser, menu, by)
+        area = browser.find("#activity canvas.raster")
+        shown = []
+        for key_sent in [Keys.ARROW_UP] * len(spikes) + [Keys.ARROW_DOWN] * (len(spikes) - 1):
+            area.send_keys(key_sent)
+            shown.append(browser.script(f"return {reading}"))
+        rows = [int(text.split("unit ")[1].split()[0]) for text in shown[len(spikes) - 1 :]]
+        assert rows == sorted(answer["units"], key=key), by
+
+
 def test_three_seeds_show_a_mean_with_its_band(daemon, browser):
     ids = [submit(daemon, seed=seed) for seed in (1, 2, 3)]
     losses = [finish(daemon, id)["metrics"]["loss"] for id in ids]
