@@ -49,6 +49,7 @@ from ._results import (
 )
 from ._spikes import Spikes
 from ._studies import TrialEnd
+from ._style import STYLE
 from ._version import __version__
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "ProblemError",
     "Progress",
     "RuleGradients",
+    "STYLE",
     "SeedCurve",
     "ServerUnreachable",
     "Simulation",

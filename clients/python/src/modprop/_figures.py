@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _plot
+from ._style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 COLUMN = (3.35, 2.7)  # inches: a column of a journal
-NEGATIVE, GROUND, POSITIVE = "#0072b2", "#ffffff", "#d55e00"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+NEGATIVE, GROUND, POSITIVE = COLOURS[0], "#ffffff", COLOURS[1]
 LINES_MOST = 8  # more units than have a colour are a map
 ALIGNED = {"cosine_all": "all", "cosine_W": "W", "cosine_Win": "Win", "cosine_b": "b", "cosine_Wout": "Wout"}
 
