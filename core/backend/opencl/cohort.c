@@ -292,17 +292,24 @@ bool cohort_place(struct cohort *cohort, int job, const struct backend_problem *
     return written && !cohort->failed;
 }
 
+void *enlarged(void *memory, size_t size, bool *made) {
+    void *larger = realloc(memory, size);
+    if (!larger) {
+        *made = false;
+        return memory;
+    }
+    return larger;
+}
+
 /* Whatever has room for a job each, on this side. */
 static bool places_make(struct cohort *cohort, int jobs) {
-    struct backend_problem *problems = realloc(cohort->problems, (size_t)jobs * sizeof *problems);
-    cohort->problems = problems ? problems : cohort->problems;
-    struct opencl_job *host = realloc(cohort->host, (size_t)jobs * sizeof *host);
-    cohort->host = host ? host : cohort->host;
-    struct span *spans = realloc(cohort->spans, (size_t)jobs * sizeof *spans);
-    cohort->spans = spans ? spans : cohort->spans;
-    bool *given = realloc(cohort->averages_given, (size_t)jobs * sizeof *given);
-    cohort->averages_given = given ? given : cohort->averages_given;
-    return problems && host && spans && given;
+    size_t count = (size_t)jobs;
+    bool made = true;
+    cohort->problems = enlarged(cohort->problems, count * sizeof *cohort->problems, &made);
+    cohort->host = enlarged(cohort->host, count * sizeof *cohort->host, &made);
+    cohort->spans = enlarged(cohort->spans, count * sizeof *cohort->spans, &made);
+    cohort->averages_given = enlarged(cohort->averages_given, count * sizeof *cohort->averages_given, &made);
+    return made;
 }
 
 struct cohort *cohort_prepare(const struct backend_problem *problem, int jobs, enum result *result,

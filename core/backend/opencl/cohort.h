@@ -259,6 +259,8 @@ bool cohort_place(struct cohort *cohort, int job, const struct backend_problem *
  * has no memory for it, or has failed; without failure the cohort is as it was.
  */
 bool cohort_grow(struct cohort *cohort, int jobs, const struct backend_problem *problem);
+/* As realloc; without memory for it the old one, and *made false. */
+void *enlarged(void *memory, size_t size, bool *made);
 /* How many jobs the device has memory for at most, if `bytes` of it are taken by others. */
 int cohort_most(const struct cohort *cohort, uint64_t bytes);
 void cohort_destroy(struct cohort *cohort);

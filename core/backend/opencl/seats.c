@@ -358,18 +358,16 @@ static uint64_t memory_taken(const struct station *station) {
 }
 
 static bool table_make_room(struct table *table, int room) {
-    struct seat **seats = realloc(table->seats, (size_t)room * sizeof *seats);
-    table->seats = seats ? seats : table->seats;
-    struct backend_course *courses = realloc(table->courses, (size_t)room * sizeof *courses);
-    table->courses = courses ? courses : table->courses;
-    struct cohort_batch *batches = realloc(table->batches, (size_t)room * sizeof *batches);
-    table->batches = batches ? batches : table->batches;
-    if (!seats || !courses || !batches) {
-        return false;
+    size_t count = (size_t)room;
+    bool made = true;
+    table->seats = enlarged(table->seats, count * sizeof *table->seats, &made);
+    table->courses = enlarged(table->courses, count * sizeof *table->courses, &made);
+    table->batches = enlarged(table->batches, count * sizeof *table->batches, &made);
+    if (made) {
+        memset(&table->seats[table->room], 0, (count - (size_t)table->room) * sizeof *table->seats);
+        table->room = room;
     }
-    memset(&seats[table->room], 0, (size_t)(room - table->room) * sizeof *seats);
-    table->room = room;
-    return true;
+    return made;
 }
 
 static void table_destroy(struct table *table) {
