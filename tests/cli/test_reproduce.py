@@ -35,6 +35,7 @@ POINTS = {
     "rate_decisions": 6,
     "row_mnist": 6,
     "row_mnist_exact": 4,
+    "rules_small": 7,
     "screen": 40,
     "timespans": 20,
     "timespans_small": 6,
@@ -52,6 +53,7 @@ SEEDS = {
     "online": 62,
     "published_protocol": 17,
     "random_weights": 38,
+    "rules_small": 62,
     "screen": 3,
     "timespans": 62,
     "timespans_small": 62,
@@ -59,8 +61,8 @@ SEEDS = {
 }  # others 10
 # Of the questions in clients/docs, whose results are on the pages there.
 QUESTIONS = {
-    "bursting", "curvature", "fitted_filter", "mu", "online", "published_protocol", "random_weights", "timespans",
-    "timespans_small", "types",
+    "bursting", "curvature", "fitted_filter", "mu", "online", "published_protocol", "random_weights", "rules_small",
+    "timespans", "timespans_small", "types",
 }  # fmt: skip
 ANALYSES = {"filter_explained"}  # whose rows are networks that an analysis looked at
 
