@@ -81,7 +81,9 @@ def test_an_answer_that_is_no_modpropds(script):
 def test_nobody_there_is_said_at_once():
     with (
         Client("http://127.0.0.1:9", patience=60) as client,
-        pytest.raises(ServerUnreachable, match=r"127.0.0.1:9.*modpropd running there\? \(modpropd --data DIR starts one\)"),
+        pytest.raises(
+            ServerUnreachable, match=r"127.0.0.1:9.*modpropd running there\? \(modpropd --data DIR starts one\)"
+        ),
     ):
         client.version()
 

@@ -65,7 +65,8 @@ class Analysis(Mapping[str, NDArray[np.float64]]):
             for name, axes in self.axes.items()
         }
         attributes = {"type": self.type, "job": self.job, "iteration": self.iteration}
-        return package.Dataset(variables, attrs=attributes)
+        dataset: xarray.Dataset = package.Dataset(variables, attrs=attributes)
+        return dataset
 
     def to_pandas(self, axis: str) -> pandas.DataFrame:
         """The results along one axis as a table, a row an entry: `to_pandas("unit")` has a column for each result

@@ -436,7 +436,8 @@ class Simulation(Mapping[str, NDArray[Any]]):
         arrays = {
             name: (dims[: self[name].ndim], self[name]) for name, dims in SIMULATION_DIMENSIONS.items() if name in self
         }
-        return package.Dataset(arrays, coords={"unit": self["units"]})
+        dataset: xarray.Dataset = package.Dataset(arrays, coords={"unit": self["units"]})
+        return dataset
 
 
 def _number(value: float | None) -> float:
