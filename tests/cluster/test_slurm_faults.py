@@ -25,8 +25,8 @@ FAULTS = int(os.environ.get("MODPROP_FAULTS", 100))
 JOBS = int(os.environ.get("MODPROP_JOBS", 60))
 MANY = int(os.environ.get("MODPROP_MANY", 600))
 KINDS = 4
-# Half a minute of a core, with few events: it still runs when its allocation ends. A busy machine needs fewer
-ITERATIONS = int(os.environ.get("MODPROP_ITERATIONS", 4000))
+# Minutes of a core, with few events: Slurm takes 45 s to preempt an allocation. A busy machine needs fewer
+ITERATIONS = int(os.environ.get("MODPROP_ITERATIONS", 20000))
 LENGTHY = SLOW | {
     "training": SLOW["training"] | {"iterations": ITERATIONS, "evaluate_every": 50, "checkpoint_every": 50}
 }
