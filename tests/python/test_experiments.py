@@ -124,7 +124,7 @@ def test_twenty_jobs_are_the_same_everywhere(client, daemon, tmp_path):
     assert float(rows[2]["median"]) == pytest.approx(found["bptt"].metrics["final_loss"].median, rel=1e-8)
 
 
-def test_an_experiment_asynchronously(daemon):
+def test_an_experiment_asynchronously(daemon, tmp_path):
     async def run():
         async with AsyncClient(daemon.url) as client:
             experiment = await client.experiment(BASE, axes={"rule": ["bptt", "eprop"]}, seeds=2, name="small")
@@ -134,6 +134,10 @@ def test_an_experiment_asynchronously(daemon):
             assert [one.id async for one in client.experiments("name:small")] == [experiment.id]
             compared = await client.compare(q=f"experiment:{experiment.id}")
             assert compared["eprop"].n == 2 and len(await experiment.compare("rule")) == 1
+            await experiment.to_csv(tmp_path / "compare.csv", "compare")
+            assert len((tmp_path / "compare.csv").read_text().splitlines()) == 2
+            pairs = await experiment.compare("rule")
+            assert repr(pairs) == pairs.table() and "| eprop | bptt | 2 |" in pairs.table()
             pytest.importorskip("matplotlib").use("Agg")
             assert len((await experiment.plot()).get_lines()) == 2
             await (await client.get_experiment("small")).delete()
@@ -158,6 +162,14 @@ def test_pictures_have_the_servers_look(experiment, tmp_path):
     experiment.plot(center="mean").figure.savefig(tmp_path / "m.png")
     with pytest.raises(ValueError, match="center"):
         experiment.plot(center="mode")
+
+
+def test_tables_as_csv(experiment, tmp_path):
+    for of, rows in (("points", 4 * 1), ("trials", 12), ("curves", 4), ("compare", 2)):
+        experiment.to_csv(tmp_path / "t.csv", of)
+        assert len(list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))) >= rows, of
+    with pytest.raises(ValueError, match="compare"):
+        experiment.to_csv(tmp_path / "t.csv", "jobs")
 
 
 def test_tables_and_arrays(experiment):

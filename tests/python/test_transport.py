@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 from modprop import (
@@ -19,6 +20,7 @@ from modprop import (
     Unavailable,
     _calls,
 )
+from modprop._base import JobView
 from scripted import Script, hang, reply, stream, vanish
 
 JOB = {"id": "j1", "status": "running", "seed": 1, "name": None, "training": {"iterations": 100}}
@@ -257,6 +259,32 @@ def test_a_beginning_that_fits_several_jobs_or_none(script):
             client.job("0198")
         with pytest.raises(NotFound):
             client.job("0197")
+
+
+def test_a_field_beside_its_section_is_named(script):
+    with Client(script.url) as client:
+        for name, meant in (
+            ("iterations", "training={'iterations': ...}"),
+            ("learning_rate", "optimizer={'learning_rate': ...}"),
+            ("mu", "rule={'type': ..., 'mu': ...}"),
+        ):
+            with pytest.raises(TypeError, match=re.escape(f"argument {name!r}; did you mean {meant}?")):
+                client.train(**{name: 3})
+        with pytest.raises(TypeError, match="argument 'nothing'$"):
+            client.train(nothing=3)
+    assert script.requests == []
+
+
+def test_a_queue_is_not_waited_for_in_silence(script, caplog):
+    queued = JOB | {"status": "queued", "queue_position": 18, "name": "first", "rule": {"type": "modprop"}}
+    script.answers["/v1/jobs/j1"] = [reply(200, queued), reply(200, ENDED)]
+    script.answers["/v1/jobs/j1/events"] = [stream(END)]
+    with Client(script.url) as client:
+        job = client.job("j1")
+        assert job._label() == "first"
+        assert list(job) == []
+    assert caplog.messages == ["job first is queued, 18 ahead"]
+    assert JobView(queued | {"name": None})._label() == "modprop, seed 1"
 
 
 def test_what_became_of_a_job_is_shown(script):

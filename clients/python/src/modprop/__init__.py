@@ -16,7 +16,7 @@ from ._analyses import Analysis
 from ._async_client import AsyncClient, AsyncJob
 from ._async_experiment import AsyncExperiment
 from ._client import Client, Job
-from ._compare import Comparison
+from ._compare import Comparison, PairedList
 from ._errors import (
     BadAnswer,
     Conflict,
@@ -76,6 +76,7 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "Paired",
+    "PairedList",
     "Point",
     "PointCurve",
     "Points",

@@ -21,7 +21,7 @@ from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
-from ._spelled import spelled
+from ._spelled import spelled, takes_sections
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class AsyncClient:
 
     # ---- jobs
 
+    @takes_sections
     async def train(
         self,
         task: str | Task | Dataset = "delayed_xor",
@@ -356,6 +357,7 @@ class AsyncJob(JobView):
 
     async def __aiter__(self) -> AsyncIterator[Progress]:
         """See `Job.__iter__`."""
+        self._say_queue()
         async for event in self.events():
             if event.get("type") == "progress":
                 yield Progress.from_event(event, self.iterations)

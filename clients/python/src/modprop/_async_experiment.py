@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import EllipsisType
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from . import _calls, _plot, _studies
 from ._bar import Bar
 from ._calls import Call, Cursor, Document
-from ._compare import table
+from ._compare import PairedList, table
 from ._experiment import ExperimentView
-from ._points import Paired, PointCurve, Points, Trial, trials_array
+from ._points import PointCurve, Points, Trial, trials_array
 from ._studies import Seeds, Tally, TrialEnd
 
 if TYPE_CHECKING:
@@ -175,9 +176,14 @@ class AsyncExperiment(ExperimentView):
         to: int | None = None,
         metrics: Sequence[str] | None = None,
         unit: str | None = None,
-    ) -> list[Paired]:
+    ) -> PairedList:
         """See `Experiment.compare`."""
         return await self.client._call(_studies.compare_of(self.id, axis, to, metrics, unit))
+
+    async def to_csv(self, path: str | pathlib.Path, of: str = "points") -> None:
+        """See `Experiment.to_csv`."""
+        written: bytes = await self.client._call(_studies.csv_of(self.id, of))
+        pathlib.Path(path).write_bytes(written)
 
     async def to_pandas(
         self, of: str = "points", *, metrics: Sequence[str] | None = None, keys: Sequence[str] = _studies.CURVES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -168,7 +169,14 @@ class JobView(Captioned):
             raise JobFailed(self.document)
 
     def _label(self) -> str:
-        return self.name or self.id[-8:]
+        rule = (self.document.get("rule") or {}).get("type")
+        return self.name or f"{rule or self.id[:13]}, seed {self.seed}"
+
+    def _say_queue(self) -> None:
+        """Logs how many jobs start before this one, as last heard, so that nobody waits for it in silence."""
+        ahead = self.document.get("queue_position")
+        if self.status == "queued" and ahead:
+            logging.getLogger("modprop").warning("job %s is queued, %d ahead", self.name or self.id, ahead)
 
 
 def job_cursor(job: str, after: int | None) -> Cursor:

@@ -20,7 +20,7 @@ from ._compare import Comparison
 from ._errors import Unavailable, problem_from
 from ._experiment import Experiment
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
-from ._spelled import spelled
+from ._spelled import spelled, takes_sections
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Client:
 
     # ---- jobs
 
+    @takes_sections
     def train(
         self,
         task: str | Task | Dataset = "delayed_xor",
@@ -126,8 +127,8 @@ class Client:
         return self._call(_calls.validate(document))
 
     def job(self, id: str) -> Job:
-        """The job of that id, of the beginning of one, or of the word "latest". Raises NotFound, or ValueError where
-        more than one id begins so."""
+        """The job of that id, of the beginning of one, or of the word "latest"; `jobs(name=...)` finds names. Raises
+        NotFound, or ValueError where more than one id begins so."""
         search = _calls.IdSearch(id)
         while search.open:
             search.take(self._call(search.page()))
@@ -429,8 +430,10 @@ class Job(JobView):
 
     def __iter__(self) -> Iterator[Progress]:
         """Every evaluation of the job, those of the past first, until it ends; continues across lost connections and
-        restarts of the server. Raises JobFailed after the last where the job failed or was cancelled.
+        restarts of the server. Raises JobFailed after the last where the job failed or was cancelled. Where the job
+        waits in the queue, the logger "modprop" says behind how many.
         """
+        self._say_queue()
         for event in self.events():
             if event.get("type") == "progress":
                 yield Progress.from_event(event, self.iterations)

@@ -26,7 +26,7 @@ class Comparison(Points):
     def __init__(self, document: Mapping[str, Any]) -> None:
         super().__init__(Point.from_document(point) for point in document["points"])
         self.document = document
-        self.comparisons = [Paired.from_document(pair) for pair in document["comparisons"]]
+        self.comparisons = PairedList(Paired.from_document(pair) for pair in document["comparisons"])
         self.trials = [Trial.from_document(trial) for trial in document["trials"]]
         self.curves = [PointCurve.from_document(curve) for curve in document.get("curves") or []]
 
@@ -42,8 +42,8 @@ class Comparison(Points):
         raise KeyError(f"there is no curve of {key!r} here; compare(..., curves=[{key!r}]) asks for it")
 
     def to_csv(self, path: str | pathlib.Path, key: str = "loss") -> None:
-        """Writes what `plot` draws: label, iteration, n, median, low, high and one column a seed, one row a label and
-        iteration."""
+        """Writes the curves that `plot` draws, not the comparisons: label, iteration, n, median, low, high and one
+        column a seed, one row a label and iteration."""
         chosen = _plot.of_key(self.curves, key)
         seeds = sorted({seed for curve in chosen for seed in curve.seeds})
         with open(path, "w", newline="", encoding="utf-8") as file:
@@ -83,6 +83,17 @@ def table(of: str, points: Points, trials: Sequence[Trial], curves: Sequence[Poi
     if of == "curves":
         return curves_table(curves)
     raise ValueError(f'of must be "points", "trials" or "curves"; got {of!r}')
+
+
+class PairedList(list[Paired]):
+    """Paired comparisons, which print as their table."""
+
+    def table(self) -> str:
+        """In Markdown: one row each."""
+        return paired_table(self)
+
+    def __repr__(self) -> str:
+        return self.table()
 
 
 def paired_table(pairs: Sequence[Paired]) -> str:

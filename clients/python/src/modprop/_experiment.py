@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import EllipsisType
@@ -12,8 +13,8 @@ from . import _calls, _plot, _studies
 from ._bar import Bar
 from ._base import Captioned
 from ._calls import EXPERIMENT_FINAL, Call, Cursor, Document
-from ._compare import table
-from ._points import Paired, PointCurve, Points, Trial, trials_array
+from ._compare import PairedList, table
+from ._points import PointCurve, Points, Trial, trials_array
 from ._studies import Seeds, Tally, TrialEnd
 
 if TYPE_CHECKING:
@@ -236,10 +237,15 @@ class Experiment(ExperimentView):
         to: int | None = None,
         metrics: Sequence[str] | None = None,
         unit: str | None = None,
-    ) -> list[Paired]:
+    ) -> PairedList:
         """Values of an axis compared with one of them (`to`, its index), paired by seed; by default as the experiment
-        says, else with the first value of the first axis."""
+        says, else with the first value of the first axis. What it returns prints as a table, which `table()` gives."""
         return self.client._call(_studies.compare_of(self.id, axis, to, metrics, unit))
+
+    def to_csv(self, path: str | pathlib.Path, of: str = "points") -> None:
+        """Writes points, trials, curves or comparisons ("compare") as the server's CSV, with every statistic. Raises
+        ValueError for anything else."""
+        pathlib.Path(path).write_bytes(self.client._call(_studies.csv_of(self.id, of)))
 
     def to_pandas(
         self, of: str = "points", *, metrics: Sequence[str] | None = None, keys: Sequence[str] = _studies.CURVES

@@ -6,9 +6,12 @@ a method, so that `help()` and a notebook's completion name each.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
+
+from .parameters import Network, Optimizer, Rule, Task, Training
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,3 +40,33 @@ def check_known(given: Mapping[str, Any], parts: type[Any], call: str) -> None:
     for name in given:
         if name not in parts.__annotations__:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
+
+
+_SECTIONS = {
+    "task": get_args(Task),
+    "network": (Network,),
+    "rule": get_args(Rule),
+    "optimizer": get_args(Optimizer),
+    "training": (Training,),
+}
+
+
+def _meant(name: str) -> str:
+    """ "; did you mean training={'iterations': ...}?" of a field that one section of a job has; else nothing."""
+    found = [section for section, parts in _SECTIONS.items() if any(name in part.__annotations__ for part in parts)]
+    kind = "'type': ..., " if found in (["task"], ["rule"]) else ""
+    return f"; did you mean {found[0]}={{{kind}{name!r}: ...}}?" if len(found) == 1 else ""
+
+
+def takes_sections(function: F) -> F:
+    """Of a method that takes the sections of a job: names the section where a field of one is given beside them."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        for name in named:
+            if name not in known:
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{_meant(name)}")
+        return function(*given, **named)
+
+    return call  # type: ignore[return-value]

@@ -17,7 +17,7 @@ import httpx
 
 from ._arrays import as_json
 from ._calls import Call, Cursor, Document, json_of, literal, specification, tag_list
-from ._compare import Comparison
+from ._compare import Comparison, PairedList
 from ._points import Paired, Point, PointCurve, Points, Trial
 from ._spelled import spelled
 
@@ -221,9 +221,17 @@ def curves_of(
 
 def compare_of(
     id: str, axis: str | None, to: int | None, metrics: Sequence[str] | None, unit: str | None
-) -> Call[list[Paired]]:
+) -> Call[PairedList]:
     params = _query(metrics, axis=axis, to=to) | {"in": unit}
-    return Call("GET", _path_of(id, "/compare"), _each("comparisons", Paired.from_document), params=params, seconds=60)
+    pairs = _each("comparisons", Paired.from_document)
+    return Call("GET", _path_of(id, "/compare"), lambda r: PairedList(pairs(r)), params=params, seconds=60)
+
+
+def csv_of(id: str, of: str) -> Call[bytes]:
+    """A table of the experiment as the server writes it."""
+    if of not in ("points", "trials", "curves", "compare"):
+        raise ValueError(f'of must be "points", "trials", "curves" or "compare"; got {of!r}')
+    return Call("GET", _path_of(id, "/" + of), lambda r: r.content, headers={"Accept": "text/csv"}, seconds=120)
 
 
 def compare(
