@@ -52,6 +52,20 @@ function pixels(rows, series, columns, largest) {
   return plain;
 }
 
+/** The frame of a map `wide` by `high`, its rows' first and last names, and the times from `low` to `end` below it. */
+function axesPaint(context, [wide, high], [low, end], { x, first, last }) {
+  context.strokeStyle = css("--line");
+  context.strokeRect(LEFT, 0, wide, high);
+  context.fillStyle = css("--muted");
+  context.font = "11px system-ui, sans-serif";
+  context.textAlign = "right";
+  context.fillText(first, LEFT - 5, 10);
+  context.fillText(last, LEFT - 5, high);
+  context.textAlign = "center";
+  for (const time of roundTicks(low, end, 8)) context.fillText(integerText(time), LEFT + ((time - low) / (end - low)) * wide, high + 14);
+  context.fillText(x, LEFT + wide / 2, high + 29);
+}
+
 /** As `chart` of charts.js, for series named `word` 0, 1, .., or by `names` in their place: {element, set(rows), window(low and high, or null), destroy()}. */
 export function raster(title, word, count, { x, names = null }) {
   const canvas = h("canvas", { class: "raster", role: "application", tabindex: "0" }),
@@ -84,16 +98,7 @@ export function raster(title, word, count, { x, names = null }) {
     const from = place(seen[0][0] - half);
     context.drawImage(pixels(seen, series, Math.round(wide), largest), from, 0, place(seen.at(-1)[0] + half) - from, high);
     context.restore();
-    context.strokeStyle = css("--line");
-    context.strokeRect(LEFT, 0, wide, high);
-    context.fillStyle = css("--muted");
-    context.font = "11px system-ui, sans-serif";
-    context.textAlign = "right";
-    context.fillText(`${word} ${nameOf(0)}`, LEFT - 5, 10);
-    context.fillText(String(nameOf(count - 1)), LEFT - 5, high);
-    context.textAlign = "center";
-    for (const time of roundTicks(low, end, 8)) context.fillText(integerText(time), place(time), high + 14);
-    context.fillText(x, LEFT + wide / 2, high + 29);
+    axesPaint(context, [wide, high], [low, end], { x, first: `${word} ${nameOf(0)}`, last: String(nameOf(count - 1)) });
   };
   const reorder = () => {
     series = rowsOrder(rows, count, menu.value);

@@ -25,7 +25,7 @@ def test_pages_in_the_browser(daemon, browser, axe):
     found = []
     for width, scheme, names in (
         (1920, "light", ("index", "reference-rules", "mathematics")),
-        (1000, "dark", ("tutorial", "reference-cli")),
+        (1000, "dark", ("gallery", "tutorial", "reference-cli")),
         (390, "light", ("start", "glossary", "reference-tasks")),
     ):
         browser.device(width, 1000, scheme)
