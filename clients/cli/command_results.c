@@ -90,6 +90,14 @@ static bool wants_safetensors(const struct arguments *arguments) {
     return format != NULL ? strcmp(format, "safetensors") == 0 : output != NULL && ends_with(output, ".safetensors");
 }
 
+/* Whether the name of the file, which alone says what is written, ends in what neither format does. */
+static bool names_another_format(const struct arguments *arguments) {
+    const char *output = argument_text(arguments, "output"), *slash = output == NULL ? NULL : strrchr(output, '/'),
+               *file = slash == NULL ? output : slash + 1;
+    return file != NULL && argument_text(arguments, "format") == NULL && strchr(file, '.') != NULL &&
+           !ends_with(file, ".json");
+}
+
 static enum status weights(struct cli *cli) {
     const struct arguments *arguments = &cli->arguments;
     const char *output = argument_text(arguments, "output"), *iteration = argument_text(arguments, "iteration");
@@ -101,9 +109,7 @@ static enum status weights(struct cli *cli) {
         return report_error(STATUS_USAGE,
                             "safetensors is binary, which a terminal cannot show: use --output FILE, or a pipe");
     }
-    const char *slash = output == NULL ? NULL : strrchr(output, '/'), *file = slash == NULL ? output : slash + 1;
-    if (file != NULL && argument_text(arguments, "format") == NULL && !safetensors && strchr(file, '.') != NULL &&
-        !ends_with(file, ".json")) {
+    if (!safetensors && names_another_format(arguments)) {
         return report_error(STATUS_USAGE,
                             "--output must end in .json or .safetensors, or --format says what is written; got \"%s\"",
                             output);
