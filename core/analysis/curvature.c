@@ -115,7 +115,7 @@ static enum result curvature_make(const struct analysis_input *input, struct cur
     curvature->weights = calloc(count, sizeof(float));
     curvature->plus = malloc(count * sizeof(float));
     curvature->minus = malloc(count * sizeof(float));
-    curvature->v = malloc(count * sizeof(double));
+    curvature->v = calloc(count, sizeof(double));
     curvature->image = malloc(count * sizeof(double));
     if (!curvature->team || !curvature->ids || !curvature->weights || !curvature->plus || !curvature->minus ||
         !curvature->v || !curvature->image) {

@@ -103,7 +103,7 @@ static void block_step(struct engine *engine, struct group *group, struct block 
     double each = (double)engine->sources * n;
     jacobian_hop(engine, group->work, block, slot);
     for (int row = 0; row < block->rows && !work_add(group->work, 2 * each); row++) {
-        engine->source->signs(engine->source->user, (size_t)(block->first + row), t, n, block->rank_one.signs);
+        engine->source->signs(engine->source->user, (size_t)block->first + (size_t)row, t, n, block->rank_one.signs);
         const float *source = history_slot(engine, block, slot) + (size_t)row * engine->stride + engine->first_source;
         estimate_step(engine, block, row, source);
     }

@@ -79,7 +79,7 @@ static void permutation_make(struct engine *engine) {
     for (size_t b = 0; b < blocks; b++) {
         int32_t first = b == 0 ? 0 : ends[b - 1];
         for (int32_t i = ends[b] - 1; i > first; i--) {
-            int32_t other = first + (int32_t)random_below(&stream, (uint64_t)i, (uint64_t)(i - first + 1));
+            int32_t other = first + (int32_t)random_below(&stream, (uint64_t)i, (uint64_t)i - (uint64_t)first + 1);
             int32_t at = sorted[i], taken = from[sorted[other]];
             from[sorted[other]] = from[at];
             from[at] = taken;

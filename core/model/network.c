@@ -141,7 +141,7 @@ static void types_shuffle(struct network *network, int first, int units, uint64_
     struct random_stream stream = random_stream_make(seed, RANDOM_TYPES, 0, 0);
     int *type = network->type_of_unit + first;
     for (int i = units - 1; i > 0; i--) {
-        int other = (int)random_below(&stream, (uint64_t)(first + i), (uint64_t)i + 1), kept = type[i];
+        int other = (int)random_below(&stream, (uint64_t)first + (uint64_t)i, (uint64_t)i + 1), kept = type[i];
         type[i] = type[other];
         type[other] = kept;
     }

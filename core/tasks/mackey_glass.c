@@ -51,7 +51,7 @@ static void mackey_glass_init(struct task *task, struct work *work) {
     const struct mackey_glass *glass = own(task->config);
     struct random_stream stream = random_stream_make(task->seed, RANDOM_TASK, 0, 0);
     const double h = 1.0 / FINE;
-    double past[LAG_MOST * FINE], x = 1.1 + 0.2 * random_uniform(&stream, 0);
+    double past[LAG_MOST * FINE] = {0}, x = 1.1 + 0.2 * random_uniform(&stream, 0);
     float *series = task->state;
     int length = glass->lag * FINE;
     for (int i = 0; i < length; i++) {
@@ -73,7 +73,7 @@ static void mackey_glass_init(struct task *task, struct work *work) {
 static void mackey_glass_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
     const struct mackey_glass *glass = own(task->config);
-    uint64_t window = (uint64_t)(task->shape.steps + glass->horizon);
+    uint64_t window = (uint64_t)task->shape.steps + (uint64_t)glass->horizon;
     uint64_t first = id.phase == TRIAL_TRAINING ? 0 : TRAINING, end = id.phase == TRIAL_TRAINING ? TRAINING : SERIES;
     *trial = (struct trial){.id = id, .bits = first + random_below(&stream, 0, end - first - window + 1), .label = -1};
 }

@@ -199,7 +199,7 @@ static bool names_take(const struct curves *curves, const unsigned char **at, co
 bool curves_decode(struct curves *curves, const unsigned char *bytes, size_t size) {
     const unsigned char *at = bytes, *end = bytes + size;
     const size_t head = sizeof MARK - 1 + 4 + 2;
-    size_t places[CURVES_MAX];
+    size_t places[CURVES_MAX] = {0};
     if (size < head || memcmp(bytes, MARK, sizeof MARK - 1) != 0) {
         return false;
     }

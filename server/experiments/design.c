@@ -480,7 +480,9 @@ static void seeds_check(struct seed_list *list, struct problems *problems) {
     if (sorted == NULL) {
         return;
     }
-    memcpy(sorted, list->seeds, list->count * sizeof *sorted);
+    if (list->count > 0) {
+        memcpy(sorted, list->seeds, list->count * sizeof *sorted);
+    }
     qsort(sorted, list->count, sizeof *sorted, by_value);
     for (size_t i = 1; !list->failed && i < list->count; i++) {
         if (sorted[i] == sorted[i - 1]) {

@@ -178,10 +178,11 @@ size_t metrics_read(const json_t *list, struct metric metrics[DESIGN_METRICS], s
 /* One metric's text as the object that a specification would have; NULL if it has no such form. */
 static json_t *metric_document(const char *text, size_t length, enum metric_unit unit) {
     char measure[METRIC_NAME_BYTES + 8], value[METRIC_NAME_BYTES], name[2 * METRIC_NAME_BYTES + 9];
-    int in_a_row = 1;
-    if (length >= METRIC_NAME_BYTES || sscanf(text, "%63[^:,]:%63[^:,]:%9d", measure, value, &in_a_row) < 2) {
+    char times[10] = "1";
+    if (length >= METRIC_NAME_BYTES || sscanf(text, "%63[^:,]:%63[^:,]:%9[-+0-9]", measure, value, times) < 2) {
         return NULL;
     }
+    int in_a_row = (int)strtol(times, NULL, 10);
     char *end;
     double threshold = strtod(value, &end);
     snprintf(name, sizeof name, "%s_%s", measure, value);

@@ -57,12 +57,6 @@ def free(daemon, job):
     wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "cancelled")
     assert delete(daemon, job).status_code == 204
     wait_until(lambda: daemon.get("/readyz").status_code == 200)
-    while purges(daemon):
-        submit(daemon, SMALL)
-
-
-def purges(daemon):
-    return re.search(r"^modprop_store_purging 1$", daemon.get("/metrics").text, re.M) is not None
 
 
 def delete(daemon, job):
@@ -98,6 +92,7 @@ def test_a_full_disk_can_be_filled_and_freed_again_and_again(start, disk):
     daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     for _ in range(3 if os.environ.get("MODPROP_LONG") else 2):
         free(daemon, fill(daemon))
+        submit(daemon, SMALL)  # ready is said only of a disk that stays so while the rest of the job is removed
     assert daemon.stop() == 0
 
 
