@@ -191,10 +191,14 @@ INLINE void product_panel(const enum epilogue epilogue, const enum activation ac
     }
 }
 
+/* By a copy of the product, which no store can change: its members are not read again for each row of the epilogue. */
 INLINE void product_dense(const enum epilogue epilogue, const enum activation activation, const struct product *p,
                           int panel) {
-    const struct terms all = {NULL, p->matrix->sources};
-    product_panel(epilogue, activation, false, all, p, panel);
+    const struct packed matrix = *p->matrix;
+    struct product copy = *p;
+    copy.matrix = &matrix;
+    const struct terms all = {NULL, matrix.sources};
+    product_panel(epilogue, activation, false, all, &copy, panel);
 }
 
 /* Where psi has no part one activation does for all. */
