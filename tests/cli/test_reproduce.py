@@ -122,7 +122,6 @@ def test_a_sample_is_trained_again(modprop, name):
 
 # Of the pages of older builds, one seed: enough of its first condition to see whether this build still makes it.
 CURVES = (
-    "alif_evidence",
     "alif_store_recall",
     "delayed_xor_rules",
     "lif_pattern",
