@@ -714,13 +714,14 @@ class World(Experiments, Runs):
         return [str(path.relative_to(self.folder)) for path in found if path.is_file()]
 
     def look_at_the_folder(self):
-        """No file and no row of what was deleted."""
-        require(not self.files(), "files are left", self.files())
+        """No row and no file of what was deleted; a job that is left holds its data, so rows come first."""
         with sqlite3.connect(self.folder / "modprop.db") as database:
             whole = database.execute("PRAGMA integrity_check").fetchone()[0]
+            left = database.execute("SELECT id, status, experiment, dataset_sha256 FROM jobs").fetchall()
         database.close()
         require(whole == "ok", "the database is damaged", whole)
-        require(not any(self.rows().values()), "rows are left", self.rows())
+        require(not any(self.rows().values()), "rows are left", self.rows(), left, self.files())
+        require(not self.files(), "files are left", self.files(), self.daemon.log()[-4000:])
 
 
 def report_kind(report):
