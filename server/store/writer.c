@@ -53,6 +53,7 @@ enum statement {
     EXPERIMENT_ADD,
     EXPERIMENT_SET,
     EXPERIMENT_DELETE,
+    EXPERIMENT_DELETE_JOBS,
     EXPERIMENT_DELETE_TRIALS,
     TRIAL_ADD,
     TRIALS_DELETE,
@@ -94,6 +95,10 @@ static const char *const statement_text[STATEMENTS] = {
     [EXPERIMENT_ADD] = "{experiments:insert}",
     [EXPERIMENT_SET] = "{experiments:update}",
     [EXPERIMENT_DELETE] = "DELETE FROM experiments WHERE id=?1",
+    [EXPERIMENT_DELETE_JOBS] =
+        "UPDATE jobs SET (experiment, point)=(SELECT e.id, t.point FROM trials AS t JOIN experiments AS e ON "
+        "e.number=t.experiment WHERE t.job=jobs.id ORDER BY e.number LIMIT 1) WHERE experiment=?1 AND point<>'' AND "
+        "EXISTS (SELECT 1 FROM trials WHERE job=jobs.id)",
     [EXPERIMENT_DELETE_TRIALS] = "DELETE FROM trials WHERE experiment=(SELECT number FROM experiments WHERE id=?1)",
     [TRIAL_ADD] = "{trials:insert}",
     /* a trial whose findings are kept stays */
@@ -400,10 +405,13 @@ static int experiment_add(struct store *store, struct store_experiment *experime
     return result;
 }
 
-/* Its trials have been forgotten before; its events are deleted in portions, soon after. */
+/*
+ * Its trials have been forgotten before; its events are deleted in portions, soon after. Jobs that it made and others
+ * hold pass to one of these, so that they go with the last.
+ */
 static int experiment_delete(struct store *store, const char *id) {
-    static const enum statement all[] = {JOB_DELETE_KEYS, EXPERIMENT_DELETE_TRIALS, TALLIES_DELETE, EXPERIMENT_PURGE,
-                                         EXPERIMENT_DELETE};
+    static const enum statement all[] = {JOB_DELETE_KEYS,        EXPERIMENT_DELETE_TRIALS, TALLIES_DELETE,
+                                         EXPERIMENT_DELETE_JOBS, EXPERIMENT_PURGE,         EXPERIMENT_DELETE};
     int result = SQLITE_DONE;
     for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
         result = job_run(store, all[i], id);

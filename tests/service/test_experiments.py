@@ -212,6 +212,11 @@ def test_what_the_store_has_is_linked_and_not_run(daemon):
     left = {job["id"] for job in jobs(daemon)}
     assert job in left and len(left) == 5, "what a client submitted or another experiment holds stays"
     assert get(daemon, second)["counts"]["succeeded"] == 4
+    belongs = {made["seed"]: made.get("experiment", {}).get("id") for made in jobs(daemon) if made["seed"] > 1}
+    assert belongs == {2: None, 3: second, 4: second}, "a job passes to an experiment that holds it"
+    for id in (third, second):
+        assert daemon.request("DELETE", f"/v1/experiments/{id}").status_code == 204
+    wait_until(lambda: {made["id"] for made in jobs(daemon)} == {job})
 
 
 def test_pause_resume_and_cancel(start):

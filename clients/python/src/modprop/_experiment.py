@@ -157,7 +157,7 @@ class Experiment(ExperimentView):
         return self._control("retry")
 
     def delete(self) -> None:
-        """Deletes it with the jobs that it made and no other experiment holds."""
+        """Deletes it with the jobs that it made and no other experiment holds; those pass to one that does."""
         self.client._call(_studies.delete(self.id))
 
     def _control(self, word: str) -> Experiment:
