@@ -426,6 +426,13 @@ static void parked_retry(struct jobs *jobs, uint64_t now) {
     }
 }
 
+static void waiting_check(struct jobs *jobs) {
+    for (struct active_job *active = jobs->active, *next; active != NULL; active = next) {
+        next = active->next;
+        waiters_expire(active);
+    }
+}
+
 static void limits_check(struct jobs *jobs) {
     for (struct active_job *active = jobs->active, *next; active != NULL; active = next) {
         struct attempt_view view;
@@ -449,6 +456,7 @@ static void queue_mend(struct jobs *jobs) {
 }
 
 void jobs_tick(struct jobs *jobs, uint64_t now) {
+    waiting_check(jobs);
     limits_check(jobs);
     queue_mend(jobs);
     cores_share(jobs); /* bounds of jobs that started since are known by now */

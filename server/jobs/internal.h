@@ -28,8 +28,9 @@
 struct waiter {
     struct waiter *next;
     enum jobs_action action;
-    bool taken; /* its change is in progress */
-    int tries;  /* how often its change met a full disk */
+    bool taken;   /* its change is in progress */
+    int tries;    /* how often its change met a full disk */
+    double since; /* clock_seconds() */
     jobs_done *done;
     void *user;
 };
@@ -175,6 +176,8 @@ void life_init(struct jobs *jobs);
 void active_fact(struct active_job *active, enum fact fact);
 /* Somebody asks. */
 void active_ask(struct active_job *active, struct waiter *waiter);
+/* Answers clients that have waited for too long to resume a job that is still pausing; as above. */
+void waiters_expire(struct active_job *active);
 /* Answers all waiting clients. */
 void waiters_answer(struct active_job *active, enum jobs_result result, const char *detail);
 /* Calls jobs->idle if no attempt runs and nothing is in progress. */

@@ -17,6 +17,7 @@
 
 #define LOSSES_MOST 5
 #define TRIES_MOST 8 /* another job may fail in between */
+#define RESUME_SECONDS 20
 
 /* ---- who waits ---- */
 
@@ -275,14 +276,41 @@ void active_fact(struct active_job *active, enum fact what) {
     look(active);
 }
 
+/*
+ * Resuming a job that is still pausing waits for its attempt's end, which a silent worker may owe for its whole lease:
+ * a cancellation does not wait behind that, and the client is told after a while.
+ */
+static bool resume_waits(const struct waiter *waiter) {
+    return waiter->action == JOBS_RESUME && !waiter->taken;
+}
+
+void waiters_expire(struct active_job *active) {
+    bool any = false;
+    for (struct waiter **at = &active->waiting, *waiter; (waiter = *at) != NULL;) {
+        if (active->state.status == JOB_PAUSING && resume_waits(waiter) &&
+            clock_seconds() - waiter->since > RESUME_SECONDS) {
+            *at = waiter->next;
+            any = true;
+            waiter_finish(active, waiter, JOBS_CONFLICT,
+                          "the job is still pausing, since what runs it has not stopped yet; resume it when it is "
+                          "paused");
+        } else {
+            at = &waiter->next;
+        }
+    }
+    if (any) {
+        look(active);
+    }
+}
+
 void active_ask(struct active_job *active, struct waiter *waiter) {
     struct waiter **at = &active->waiting;
-    bool first = *at == NULL;
     bool cancels = waiter->action == JOBS_CANCEL;
-    while (*at != NULL) {
+    while (*at != NULL && !(cancels && resume_waits(*at))) {
         at = &(*at)->next;
     }
-    waiter->next = NULL;
+    bool first = at == &active->waiting;
+    waiter->next = *at;
     *at = waiter;
     if (!first && cancels) { /* training stops at once; the answer follows in its turn */
         struct step step = state_next(active->state, FACT_ASK_CANCEL);

@@ -257,6 +257,6 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
         done(user, JOBS_BROKEN, id, "out of memory");
         return;
     }
-    *waiter = (struct waiter){.action = action, .done = done, .user = user};
+    *waiter = (struct waiter){.action = action, .since = clock_seconds(), .done = done, .user = user};
     active_ask(active, waiter);
 }

@@ -1,5 +1,6 @@
 """What a worker may send, and what is refused: nothing of a refused upload is stored."""
 
+import concurrent.futures
 import json
 import os
 import random
@@ -7,10 +8,12 @@ import time
 import uuid
 
 import pytest
+import requests
 from daemons import wait_until
 from workers import JOB, LEASE, Peer, assert_whole, events, sha256
 
-LONG_ROUNDS = 5000 if os.environ.get("MODPROP_LONG") else 60
+LONG = bool(os.environ.get("MODPROP_LONG"))
+ROUNDS = 5000 if LONG else 60
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +240,26 @@ def test_bad_calls_are_refused(leased, recorded):
     assert answer.status_code == 409 and "same build" in answer.text
 
 
+def test_a_cancellation_does_not_wait_behind_a_resumption(start):
+    """A worker that is silent keeps its job pausing, and who resumes it waits for that."""
+    peer = Peer(start("--workers", "0", "--worker-lease", 600))
+    peer.daemon.post("/v1/jobs", json=JOB)
+    (lease,) = peer.lease(wait=10)
+    path = f"{peer.daemon.url}/v1/jobs/{lease['job']}"
+    assert requests.post(path + "/pause", timeout=60).json()["status"] == "pausing"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        resumption = pool.submit(requests.post, path + "/resume", timeout=120)
+        if LONG:
+            answer = resumption.result()
+            assert answer.status_code == 409 and "is still pausing" in answer.json()["detail"]
+            resumption = pool.submit(requests.post, path + "/resume", timeout=120)
+        time.sleep(0.2)  # if it comes later, this tests nothing, and fails neither
+        assert requests.post(path + "/cancel", timeout=60).json()["status"] == "cancelling"
+        answer = resumption.result()
+    assert answer.status_code == 409 and "cannot be resumed" in answer.json()["detail"]
+    assert peer.daemon.get(f"/v1/jobs/{lease['job']}").json()["status"] == "cancelled"
+
+
 def test_pools_say_how_many_workers_would_have_work(head):
     assert head.get("/v1/pools").json() == {"pools": []}
     empty = head.get("/v1/pools/night").json()
@@ -274,13 +297,13 @@ def test_uploads_changed_at_random_are_refused_and_harm_nothing(leased, recorded
                 data[at:at] = dice.randbytes(length)
         return bytes(data)
 
-    for _ in range(LONG_ROUNDS):
+    for _ in range(ROUNDS):
         wrong = changed(good)
         if wrong != good:
             assert peer.checkpoint(lease, 0, last, wrong).status_code in (413, 422)
     path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/records"
     text = json.dumps({"first": 0, "records": progress[:3]}).encode()
-    for _ in range(LONG_ROUNDS):
+    for _ in range(ROUNDS):
         body = changed(text).replace(b'"first": 0', b'"first": 9').replace(b'"first":0', b'"first":9')
         answer = peer.call("POST", path, data=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in (200, 400, 422), (body, answer.text)
