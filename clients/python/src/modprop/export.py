@@ -102,7 +102,8 @@ class Run:
         found = {"job.json": json.dumps(self.document, indent=2).encode()}
         if self.weights is not None:
             packed = io.BytesIO()
-            np.savez(packed, **self.weights.arrays())  # type: ignore[arg-type]
+            arrays: dict[str, Any] = dict(self.weights.arrays())  # Any: stubs of numpy 2.2 see options in the names
+            np.savez(packed, **arrays)
             found["weights.npz"] = packed.getvalue()
         return found
 
