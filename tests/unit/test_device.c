@@ -446,6 +446,71 @@ START_TEST(what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on) {
 }
 END_TEST
 
+/* A driver that finds no memory for a buffer until it is first used. */
+static cl_int no_fill(cl_command_queue queue, cl_mem buffer, const void *pattern, size_t bytes, size_t from,
+                      size_t size, cl_uint waits, const cl_event *events, cl_event *event) {
+    (void)queue, (void)buffer, (void)pattern, (void)bytes, (void)from, (void)size, (void)waits, (void)events;
+    (void)event;
+    return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+}
+
+static cl_int no_copy(cl_command_queue queue, cl_mem from, cl_mem to, size_t at, size_t there, size_t size,
+                      cl_uint waits, const cl_event *events, cl_event *event) {
+    (void)queue, (void)from, (void)to, (void)at, (void)there, (void)size, (void)waits, (void)events, (void)event;
+    return CL_OUT_OF_RESOURCES;
+}
+
+START_TEST(memory_that_lacks_at_its_first_use_ends_no_other_job) {
+    struct host host, more = {.config = host_config()}, other = {.config = host_config()};
+    struct backend_course course = {.mu_mean = MU_PUBLISHED};
+    struct phases phases = {0};
+    char error[256];
+    struct cl_functions *functions = (struct cl_functions *)(uintptr_t)cl_load(error);
+    const struct cl_functions real = *functions;
+    host_make(&host);
+    functions->EnqueueCopyBuffer = no_copy;
+    host_fill(&more);
+    is_refused(&more, "no memory for another of these jobs beside 1");
+    functions->EnqueueCopyBuffer = real.EnqueueCopyBuffer;
+    functions->EnqueueFillBuffer = no_fill;
+    other.config.network.units = 21;
+    host_fill(&other);
+    is_refused(&other, "no memory for the job now");
+    functions->EnqueueFillBuffer = real.EnqueueFillBuffer;
+    ck_assert_int_eq(backend_opencl.iterate(host.backend, 2, &course, NULL, &phases), RESULT_DONE);
+    host_release(&host);
+    host_release(&more);
+    host_release(&other);
+}
+END_TEST
+
+/* A cohort of two could not grow to four; when it grows to three, it has room for four on this side already. */
+START_TEST(a_cohort_that_could_not_grow_may_grow_by_less) {
+    struct host hosts[3], more = {.config = host_config()};
+    const struct cl_device *devices;
+    char error[256];
+    struct cl_functions *functions = (struct cl_functions *)(uintptr_t)cl_load(error);
+    const struct cl_functions real = *functions;
+    cl_devices(&devices, error);
+    uint64_t *memory = (uint64_t *)(uintptr_t)&devices[device].memory, all = *memory;
+    host_make(&hosts[0]);
+    uint64_t each = opencl_cohort(hosts[0].backend)->memory_bytes;
+    host_make(&hosts[1]);
+    functions->CreateBuffer = no_buffer;
+    host_fill(&more);
+    is_refused(&more, "no memory for another of these jobs beside 2");
+    functions->CreateBuffer = real.CreateBuffer;
+    *memory = 3 * each + each / 2;
+    host_make(&hosts[2]);
+    *memory = all;
+    ck_assert(seats_load(device).jobs == 3 && seats_load(device).memory_bytes == 3 * each);
+    for (int i = 0; i < 3; i++) {
+        host_release(&hosts[i]);
+    }
+    host_release(&more);
+}
+END_TEST
+
 START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) {
     struct host a, b;
     struct backend_course course = {.mu_mean = MU_PUBLISHED};
@@ -483,6 +548,8 @@ int main(void) {
     tcase_add_test(several, jobs_of_a_cohort_have_the_bits_that_they_have_alone);
     tcase_add_test(several, a_full_device_takes_no_other_job);
     tcase_add_test(several, what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on);
+    tcase_add_test(several, memory_that_lacks_at_its_first_use_ends_no_other_job);
+    tcase_add_test(several, a_cohort_that_could_not_grow_may_grow_by_less);
     tcase_add_test(several, a_device_that_computes_wrongly_ends_all_its_jobs);
     suite_add_tcase(suite, several);
     SRunner *runner = srunner_create(suite);

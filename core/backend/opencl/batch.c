@@ -29,7 +29,7 @@ static int sources_of(const struct shape *shape) {
 static bool launched(struct cohort *cohort, struct work *work, double multiply_adds) {
     cohort->waiting += multiply_adds * cohort->now.count;
     if (work) {
-        work->done += multiply_adds;
+        work->done += cohort->now.first == cohort->spans[0].first ? multiply_adds : 0; /* a job is in one span */
     }
     if (cohort->waiting < UNIT_WORK * (cohort->device->units > 0 ? cohort->device->units : 1)) {
         return cohort->failed;
@@ -382,7 +382,7 @@ enum result cohort_iterate(struct cohort *cohort, int64_t most, struct backend_c
     for (int s = 0, job = job_next(cohort, &s, -1); job >= 0; job = job_next(cohort, &s, job)) {
         const struct opencl_job *host = &cohort->host[job];
         courses[job] = (struct backend_course){host->iteration, host->training_loss, host->mu_mean};
-        result = host->failed != OPENCL_NEVER ? RESULT_DIVERGED : result;
+        result = host->failed != OPENCL_NEVER && result == RESULT_DONE ? RESULT_DIVERGED : result;
     }
     return result;
 }

@@ -73,13 +73,29 @@ static cl_mem buffer_make(const struct cohort *cohort, enum buffer buffer, int j
                                : NULL;
 }
 
-/* False: there is no memory for them, which is no failure of the device. */
+/*
+ * The result of a buffer's first use. Many drivers find memory for a buffer only then; that they find none is no
+ * failure of the device. After any other error the cohort has failed.
+ */
+static bool first_use_check(struct cohort *cohort, cl_int error, const char *what) {
+    bool full = error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_RESOURCES ||
+                error == CL_OUT_OF_HOST_MEMORY;
+    return !full && cohort_check(cohort, error, what);
+}
+
+/* Makes the buffers and uses each. False: there is no memory for them, or the device has failed. */
 static bool buffers_make(struct cohort *cohort) {
-    cl_int failed = CL_SUCCESS;
-    for (int b = 0; b < BUFFERS && failed == CL_SUCCESS; b++) {
-        cohort->buffers[b] = buffer_make(cohort, b, cohort->jobs, &failed);
+    static const uint8_t zero = 0;
+    cl_int made = CL_SUCCESS, used = CL_SUCCESS;
+    for (int b = 0; b < BUFFERS && used == CL_SUCCESS; b++) {
+        cohort->buffers[b] = buffer_make(cohort, b, cohort->jobs, &made);
+        if (made != CL_SUCCESS) {
+            return false;
+        }
+        used = cohort->cl->EnqueueFillBuffer(cohort->queue, cohort->buffers[b], &zero, 1, 0, 1, 0, NULL, NULL);
     }
-    return failed == CL_SUCCESS;
+    used = used == CL_SUCCESS ? cohort->cl->Finish(cohort->queue) : used;
+    return first_use_check(cohort, used, "clearing memory");
 }
 
 /* What another job has left in this one's place. */
@@ -347,7 +363,7 @@ struct cohort *cohort_prepare(const struct backend_problem *problem, int jobs, e
 bool cohort_open(struct cohort *cohort, enum result *result, struct error *error) {
     *result = RESULT_DEVICE_LOST;
     if (device_open(cohort) && program_build(cohort, error)) {
-        *result = buffers_make(cohort) ? RESULT_DONE : RESULT_INVALID;
+        *result = buffers_make(cohort) ? RESULT_DONE : cohort->failed ? RESULT_DEVICE_LOST : RESULT_INVALID;
     }
     if (cohort->failed) {
         snprintf(error->text, sizeof error->text, "%s", cohort->error);
@@ -394,11 +410,9 @@ static bool buffer_grow(struct cohort *cohort, enum buffer buffer, int jobs) {
         return false;
     }
     size_t size = cohort->buffer_bytes[buffer] * (size_t)cohort->jobs;
-    bool copied = cohort_check(cohort,
-                               cohort->cl->EnqueueCopyBuffer(cohort->queue, cohort->buffers[buffer], larger, 0, 0, size,
-                                                             0, NULL, NULL),
-                               "copying in it") &&
-                  cohort_check(cohort, cohort->cl->Finish(cohort->queue), "copying in it");
+    failed = cohort->cl->EnqueueCopyBuffer(cohort->queue, cohort->buffers[buffer], larger, 0, 0, size, 0, NULL, NULL);
+    failed = failed == CL_SUCCESS ? cohort->cl->Finish(cohort->queue) : failed;
+    bool copied = first_use_check(cohort, failed, "copying in it");
     cohort->cl->ReleaseMemObject(copied ? cohort->buffers[buffer] : larger);
     cohort->buffers[buffer] = copied ? larger : cohort->buffers[buffer];
     return copied;

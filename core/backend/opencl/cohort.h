@@ -288,7 +288,7 @@ bool cohort_batch_fits(const struct cohort *cohort, const struct cohort_batch *b
 /*
  * batch.c. As backend_ops.run and trials, and iterate, for the jobs of the spans; batches and courses are by job. The
  * batches of one call are alike: all named or all given, all with a gradient or none. `work` counts what one job costs.
- * What a call of cohort_iterate returns is the least that befell a job; who has diverged is in cohort->host.
+ * cohort_iterate returns RESULT_DIVERGED if a job has diverged and none was stopped; who it is, is in cohort->host.
  */
 enum result cohort_batches(struct cohort *cohort, const struct cohort_batch *batches, struct work *work);
 enum result cohort_iterate(struct cohort *cohort, int64_t most, struct backend_course *courses, struct work *work);

@@ -27,11 +27,12 @@ struct table {
     char *key; /* program_key */
     struct cohort *cohort;
     int members, expected; /* seats that are taken; of them, those that come back at once */
-    int room;              /* of the arrays, by seat */
+    int room;              /* of the arrays, by seat; at least the cohort's */
     struct seat **seats;   /* NULL: free */
     struct backend_course *courses;
     struct cohort_batch *batches;
     int64_t launches, transfers; /* of the cohort, as far as they are counted */
+    uint64_t memory_bytes;       /* of the cohort, for those who only look */
 };
 
 struct seat {
@@ -192,7 +193,8 @@ static int64_t updates_take(const struct table *table, struct seat *seat) {
     return made;
 }
 
-static void round_run(struct table *table, enum wanted wanted) {
+/* How many updates the round has made, of all its jobs. */
+static int64_t round_run(struct table *table, enum wanted wanted) {
     struct cohort *cohort = table->cohort;
     struct work work = {.stop = round_stop, .user = table};
     int64_t most = round_fill(table), made = 0;
@@ -216,7 +218,7 @@ static void round_run(struct table *table, enum wanted wanted) {
             seat->expected = seat->result == RESULT_DONE && here < seat->most;
         }
     }
-    table->station->load.updates += made;
+    return made;
 }
 
 /* ---- leading a round ---- */
@@ -259,11 +261,12 @@ static void round_lead(struct seat *leader) {
     riders_take(station, leader);
     pthread_mutex_unlock(&mutex);
     double since = clock_of(leader);
-    round_run(table, leader->wanted);
+    int64_t made = round_run(table, leader->wanted);
     double seconds = clock_of(leader) - since;
     pthread_mutex_lock(&mutex);
     station->load.seconds += seconds;
     station->load.rounds++;
+    station->load.updates += made;
     table_count(table);
     for (int i = 0; i < table->room; i++) {
         struct seat *seat = table->seats[i];
@@ -360,6 +363,9 @@ static uint64_t memory_taken(const struct station *station) {
 static bool table_make_room(struct table *table, int room) {
     size_t count = (size_t)room;
     bool made = true;
+    if (room <= table->room) { /* it was made before, and then the device had no memory */
+        return true;
+    }
     table->seats = enlarged(table->seats, count * sizeof *table->seats, &made);
     table->courses = enlarged(table->courses, count * sizeof *table->courses, &made);
     table->batches = enlarged(table->batches, count * sizeof *table->batches, &made);
@@ -474,6 +480,7 @@ static bool seat_place(struct seat *seat, const struct backend_problem *problem,
     pthread_mutex_lock(&mutex);
     table->seats[seat->number] = seat;
     table->members++;
+    table->memory_bytes = table->cohort->memory_bytes;
     pthread_mutex_unlock(&mutex);
     return true;
 }
@@ -534,7 +541,7 @@ struct seats_load seats_load(int device) {
     for (const struct table *table = station->tables; table; table = table->next) {
         load.jobs += table->members;
         load.cohorts++;
-        load.memory_bytes += table->cohort->memory_bytes;
+        load.memory_bytes += table->memory_bytes;
     }
     pthread_mutex_unlock(&mutex);
     return load;
