@@ -43,6 +43,7 @@ struct attempt {
     void *handle;                 /* thread's: of the pool's source */
     struct train_control control;
     struct train_device device; /* thread's */
+    bool has_place;             /* thread's: one of the device's, from the beginning */
     atomic_bool on_device;      /* its updates are made there */
     struct placing {
         struct loop_message message; /* first */
@@ -80,9 +81,9 @@ struct pool {
     int slots;
     bool taken[POOL_MOST];
     struct rates rates;
-    int device;      /* -1: none */
-    int device_jobs; /* at most */
-    atomic_int device_taken;
+    int device;              /* -1: none */
+    int device_jobs;         /* at most */
+    atomic_int device_taken; /* by attempts that run there, or are about to */
     atomic_bool device_lost;
 };
 
@@ -420,26 +421,43 @@ static void say_losses(struct attempt *attempt) {
     }
 }
 
+/* One of the device's places. False: all are taken. */
+static bool place_take(struct pool *pool) {
+    int taken = atomic_load(&pool->device_taken);
+    while (taken < pool->device_jobs && !atomic_compare_exchange_weak(&pool->device_taken, &taken, taken + 1)) {
+    }
+    return taken < pool->device_jobs;
+}
+
+static void place_leave(struct attempt *attempt) {
+    if (attempt->has_place) {
+        attempt->has_place = false;
+        atomic_fetch_sub(&attempt->pool->device_taken, 1);
+    }
+}
+
 /* It is known where the job runs. What the device covers, and has no memory for, is a surprise: the job says so. */
 static void on_decided(void *user) {
     struct attempt *attempt = user;
-    struct train_device covers = {.number = attempt->device.number};
     char text[EXECUTOR_TEXT_BYTES];
     if (attempt->device.used) {
-        atomic_fetch_add(&attempt->pool->device_taken, 1);
         atomic_store(&attempt->on_device, true);
         attempt->placing = (struct placing){{.deliver = placing_deliver}, attempt};
         loop_post(attempt->pool->loop, &attempt->placing.message);
-    } else if (train_device_covers(&attempt->spec.config, &covers)) {
+    } else {
+        place_leave(attempt);
         snprintf(text, sizeof text, "the job runs on the processor: %.200s", attempt->device.why);
         say_log(attempt, text);
     }
 }
 
-/* The device for this attempt, where it takes another. */
+/* The device for this attempt, where it covers the job and takes another. */
 static void device_take(struct attempt *attempt) {
     struct pool *pool = attempt->pool;
-    if (pool->device >= 0 && !atomic_load(&pool->device_lost) && atomic_load(&pool->device_taken) < pool->device_jobs) {
+    struct train_device covers = {.number = pool->device};
+    if (pool->device >= 0 && !atomic_load(&pool->device_lost) && train_device_covers(&attempt->spec.config, &covers) &&
+        place_take(pool)) {
+        attempt->has_place = true;
         attempt->device = (struct train_device){.number = pool->device, .decided = on_decided, .user = attempt};
         attempt->control.device = &attempt->device;
     }
@@ -452,9 +470,7 @@ static void device_leave(struct attempt *attempt, enum result result) {
         hinder(attempt, attempt->error.text);
     }
     attempt->control.device = NULL;
-    if (atomic_load(&attempt->on_device)) {
-        atomic_fetch_sub(&pool->device_taken, 1);
-    }
+    place_leave(attempt);
 }
 
 /* `checkpoint` NULL: from the beginning. */

@@ -92,3 +92,18 @@ def test_jobs_run_side_by_side_and_each_has_its_own_bits(on_device, start, tmp_p
     alone = start(data=tmp_path / "processor")
     assert [ended(alone, submit(alone, job(number, 12))) for number in (2, 3)] == found
     assert ended(alone, submit(alone, job(1, made))) == weights
+
+
+def test_two_jobs_that_begin_at_once_share_no_single_place(start):
+    """Where a job runs is known only after its start; its place on the device is taken before."""
+    try:
+        daemon = start("--device", "opencl:0", "--workers", "2", "--device-jobs", "1")
+    except RuntimeError as error:
+        pytest.skip(f"SKIPPED: {error}")
+    jobs = [submit(daemon, job(number, ENDLESS)) for number in (0, 1)]
+    for id in jobs:
+        wait_until(lambda id=id: daemon.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] > 0, timeout=300)
+    assert device_has(daemon, 1, 1)
+    for id in jobs:
+        assert daemon.post(f"/v1/jobs/{id}/cancel").status_code in (200, 202)
+        wait_until(lambda id=id: status(daemon, id) == "cancelled", timeout=300)
