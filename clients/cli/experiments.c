@@ -21,7 +21,8 @@ char *experiment_path(const char *id, const char *rest) {
 struct matches {
     char *ids[MATCHES_MOST];
     size_t count;
-    bool by_name; /* each by its whole name, so that more of the word cannot tell them apart */
+    char *named; /* the first of those whose whole name it is, and how many they are */
+    size_t names;
 };
 
 /* Looks through a page for a word: "latest", the beginning of an id, or a name. */
@@ -32,16 +33,19 @@ static void page_search(const json_t *page, const char *word, struct matches *ma
         const char *id = json_string_value(json_object_get(experiment, "id")),
                    *name = json_string_value(json_object_get(experiment, "name"));
         bool by_name = name != NULL && strcmp(name, word) == 0,
-             by_id = strcmp(word, "latest") == 0 || (id != NULL && strncasecmp(id, word, strlen(word)) == 0);
+             by_id = strcmp(word, "latest") == 0 ||
+                     (id != NULL && *word != '\0' && strncasecmp(id, word, strlen(word)) == 0);
+        if (id != NULL && by_name && matches->names++ == 0) {
+            matches->named = memory_copy(id);
+        }
         if (id != NULL && (by_id || by_name) && matches->count < MATCHES_MOST) {
-            matches->by_name = by_name && (matches->by_name || matches->count == 0);
             matches->ids[matches->count++] = memory_copy(id);
         }
     }
 }
 
 static enum status search(struct cli *cli, const char *word, struct matches *matches) {
-    bool latest = strcmp(word, "latest") == 0;
+    bool latest = strcmp(word, "latest") == 0, settled;
     char *after = NULL;
     enum status status;
     do {
@@ -52,7 +56,8 @@ static enum status search(struct cli *cli, const char *word, struct matches *mat
         free(after);
         after = next == NULL ? NULL : memory_copy(next);
         json_decref(page);
-    } while (status == STATUS_OK && after != NULL && matches->count < MATCHES_MOST && !latest);
+        settled = latest || (matches->count == MATCHES_MOST && matches->names > 1);
+    } while (status == STATUS_OK && after != NULL && !settled);
     free(after);
     return status;
 }
@@ -70,16 +75,19 @@ enum status experiment_resolve(struct cli *cli, const char *word, char **id) {
                               "no experiment has \"%s\" as its name or as the beginning of its id (modprop experiment "
                               "list shows them)",
                               word);
+    } else if (status == STATUS_OK && matches.count > 1 && matches.names == 1) {
+        *id = memory_copy(matches.named); /* rather than those whose ids begin so */
     } else if (status == STATUS_OK && matches.count > 1) {
         status = report_error(STATUS_USAGE, "\"%s\" fits more than one experiment: %s, %s%s; give %s", word,
                               matches.ids[0], matches.ids[1], matches.count > 2 ? ", ..." : "",
-                              matches.by_name ? "the id" : "more of the id");
+                              matches.names >= matches.count ? "the id" : "more of the id");
     } else if (status == STATUS_OK) {
         *id = memory_copy(matches.ids[0]);
     }
     for (size_t i = 0; i < matches.count; i++) {
         free(matches.ids[i]);
     }
+    free(matches.named);
     return status;
 }
 

@@ -26,13 +26,12 @@ static bool is_prefix(const char *word) {
 }
 
 /*
- * Counts the jobs of a page that begin with `prefix`; *id becomes the first of them. Ids sort by time and the list is
- * newest first, so *passed says that no later page can have one.
+ * Looks through a page for jobs that begin with `prefix`; *id becomes the first of them, *other the second. Ids sort by
+ * time and the list is newest first, so *passed says that no later page can have one.
  */
-static int page_search(const json_t *page, const char *prefix, char **id, char **other, bool *passed) {
+static void page_search(const json_t *page, const char *prefix, char **id, char **other, bool *passed) {
     size_t index;
     json_t *job;
-    int found = 0;
     json_array_foreach(json_object_get(page, "jobs"), index, job) {
         const char *own = json_string_value(json_object_get(job, "id"));
         int order = own == NULL ? 1 : strncasecmp(own, prefix, strlen(prefix));
@@ -42,36 +41,24 @@ static int page_search(const json_t *page, const char *prefix, char **id, char *
             if (place != NULL) {
                 *place = memory_copy(own);
             }
-            found++;
         }
     }
-    return found;
 }
 
-/* *id stays NULL where no job's id begins so. Complains where several do. */
-static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id) {
-    char *after = NULL, *other = NULL;
+/* The first job whose id begins so, NULL where there is none, and another one, NULL where there is none. */
+static enum status prefix_find(struct cli *cli, const char *prefix, char **id, char **other) {
+    char *after = NULL;
     enum status status = STATUS_OK;
-    int found = 0;
-    for (bool passed = false; status == STATUS_OK && !passed && found < 2;) {
+    for (bool passed = false; status == STATUS_OK && !passed && *other == NULL;) {
         json_t *page = NULL;
         status = cli_get_page(cli, "jobs", "", after, PAGE_MOST, &page);
-        found += page_search(page, prefix, id, &other, &passed);
+        page_search(page, prefix, id, other, &passed);
         const char *next = json_string_value(json_object_get(page, "next"));
         free(after);
         after = next == NULL ? NULL : memory_copy(next);
         json_decref(page);
         passed = passed || after == NULL;
     }
-    if (status == STATUS_OK && found > 1) {
-        status = report_error(STATUS_USAGE, "more than one job id starts with \"%s\": %s, %s, ...; give more of the id",
-                              prefix, *id, other);
-    }
-    if (status != STATUS_OK) {
-        free(*id);
-        *id = NULL;
-    }
-    free(other);
     free(after);
     return status;
 }
@@ -91,16 +78,16 @@ static char *name_query(const char *name) {
     return query;
 }
 
-/* The job that has this name, to the letter. Complains where there is none, or several. */
-static enum status name_resolve(struct cli *cli, const char *name, char **id) {
-    char *query = name_query(name), *after = NULL, *other = NULL;
+/* The same of jobs that have this name, to the letter. */
+static enum status name_find(struct cli *cli, const char *name, char **id, char **other) {
+    char *query = name_query(name), *after = NULL;
     enum status status = STATUS_OK;
-    for (bool passed = false; status == STATUS_OK && !passed && other == NULL;) {
+    for (bool passed = false; status == STATUS_OK && !passed && *other == NULL;) {
         json_t *page = NULL, *job;
         size_t index;
         status = cli_get_page(cli, "jobs", query, after, PAGE_MOST, &page);
         json_array_foreach(json_object_get(page, "jobs"), index, job) {
-            char **place = *id == NULL ? id : &other;
+            char **place = *id == NULL ? id : other;
             if (*place == NULL && strcmp(job_text(job, "name"), name) == 0) {
                 *place = memory_copy(job_text(job, "id"));
             }
@@ -111,21 +98,40 @@ static enum status name_resolve(struct cli *cli, const char *name, char **id) {
         json_decref(page);
         passed = after == NULL;
     }
-    if (status == STATUS_OK && *id == NULL) {
+    free(query);
+    free(after);
+    return status;
+}
+
+/* By the beginning of an id, or by a name: one job's name is meant where several ids begin so ("0" of jobs 0 to 9). */
+static enum status word_resolve(struct cli *cli, const char *word, char **id) {
+    char *other = NULL, *named = NULL, *namesake = NULL;
+    enum status status = is_prefix(word) ? prefix_find(cli, word, id, &other) : STATUS_OK;
+    if (status == STATUS_OK && (*id == NULL || other != NULL)) {
+        status = name_find(cli, word, &named, &namesake);
+    }
+    if (status == STATUS_OK && named != NULL && namesake == NULL) {
+        free(*id);
+        *id = named;
+        named = NULL;
+    } else if (status == STATUS_OK && other != NULL) {
+        status = report_error(STATUS_USAGE, "more than one job id starts with \"%s\": %s, %s, ...; give more of the id",
+                              word, *id, other);
+    } else if (status == STATUS_OK && named != NULL) {
+        status = report_error(STATUS_USAGE, "more than one job has the name \"%s\", such as %s and %s; give the id",
+                              word, named, namesake);
+    } else if (status == STATUS_OK && *id == NULL) {
         status = report_error(STATUS_REFUSED,
                               "no job has \"%s\" as its name or as the beginning of its id (modprop list shows them)",
-                              name);
-    } else if (status == STATUS_OK && other != NULL) {
-        status = report_error(STATUS_USAGE, "more than one job has the name \"%s\", such as %s and %s; give the id",
-                              name, *id, other);
+                              word);
     }
     if (status != STATUS_OK) {
         free(*id);
         *id = NULL;
     }
-    free(query);
-    free(after);
     free(other);
+    free(named);
+    free(namesake);
     return status;
 }
 
@@ -154,8 +160,7 @@ enum status job_resolve(struct cli *cli, const char *word, char **id) {
         }
         return STATUS_OK;
     }
-    enum status status = is_prefix(word) ? prefix_resolve(cli, word, id) : STATUS_OK;
-    return status == STATUS_OK && *id == NULL ? name_resolve(cli, word, id) : status;
+    return word_resolve(cli, word, id);
 }
 
 static int by_text(const void *a, const void *b) {

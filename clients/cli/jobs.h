@@ -10,8 +10,8 @@
 
 /*
  * The id that `word` means: an id itself, the beginning of one (resolved through the list; it must fit one job only),
- * the name that exactly one job has, or "latest", the newest job. *id belongs to the caller. Complains where there is
- * none (STATUS_REFUSED) or there are several (STATUS_USAGE).
+ * the name that exactly one job has (also where several ids begin so), or "latest", the newest job. *id belongs to the
+ * caller. Complains where there is none (STATUS_REFUSED) or there are several (STATUS_USAGE).
  */
 enum status job_resolve(struct cli *cli, const char *word, char **id);
 

@@ -95,6 +95,16 @@ def test_pause_resume_cancel_retry_delete(modprop):
     modprop.run("experiment", "show", made, status=4)
 
 
+def test_a_word_means_a_name_and_no_word_means_nothing(modprop):
+    """An empty variable of a script deletes nothing, not even where there is one experiment alone."""
+    first = modprop.lines("experiment", "run", *SMALL, "--rule", "bptt,eprop", "--name", "0")[0].split()[0]
+    assert 'no experiment has "" as its name' in modprop.run("experiment", "delete", "", status=4).stderr
+    modprop.run("experiment", "run", *SMALL, "--rule", "bptt,eprop", "--name", "1")
+    assert json.loads(modprop.run("experiment", "show", "0", "--json").stdout)["id"] == first
+    modprop.run("experiment", "run", *SMALL, "--rule", "bptt,eprop", "--name", "0")
+    assert '"0" fits more than one experiment' in modprop.run("experiment", "show", "0", status=2).stderr
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

@@ -111,6 +111,16 @@ def test_jobs_are_found_by_their_names(start, tmp_path, name):
     assert f'more than one job has the name "{name}", such as {other} and {job}; give the id' in said
 
 
+def test_a_name_is_meant_where_several_ids_begin_so(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    jobs = [submit(modprop, *SHORT, "--name", str(number))[0] for number in range(3)]
+    assert jobs[1].startswith("0") and jobs[2].startswith("0")
+    assert json.loads(modprop.run("show", "0", "--json").stdout)["id"] == jobs[0]
+    submit(modprop, *SHORT, "--name", "0")
+    assert 'more than one job id starts with "0"' in modprop.run("cancel", "0", status=2).stderr
+    assert 'no job has "" as its name' in modprop.run("cancel", "", status=4).stderr
+
+
 def test_prefixes_and_lists_reach_beyond_a_page(start, tmp_path):
     modprop = Program(tmp_path, start("--workers", "0").url)
     [first] = submit(modprop, *SHORT)
