@@ -96,7 +96,8 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, 
     assert (
         wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job resumes by itself"
     )
-    assert daemon.get("/livez").status_code == 200 and reason in daemon.log()
+    assert daemon.get("/livez").status_code == 200
+    daemon.logged(reason)
     failed = getattr(faults, f"failed_{kind}")
     wait_until(lambda: getattr(faults, f"failed_{kind}") > failed)  # one retry, which fails
     faults.none()
