@@ -213,10 +213,11 @@ bool pool_start(uv_loop_t *loop, int threads, char *error, size_t size) {
     sigset_t signals;
     int possible = threads > POOL_MOST ? POOL_MOST : threads_try(threads);
     if (possible < threads) {
-        snprintf(error, size,
-                 "the daemon needs %d threads for jobs and requests and can have %d: lower --workers, or raise the "
-                 "limit of processes (ulimit -u, TasksMax=) or of memory",
-                 threads, possible);
+        snprintf(
+            error, size,
+            "the daemon needs %d threads for jobs and requests and can have %d: lower --workers or --device-jobs, or "
+            "raise the limit of processes (ulimit -u, TasksMax=) or of memory",
+            threads, possible);
         return false;
     }
     snprintf(text, sizeof text, "%d", threads);

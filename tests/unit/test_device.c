@@ -376,14 +376,14 @@ START_TEST(jobs_of_a_cohort_have_the_bits_that_they_have_alone) {
 END_TEST
 
 /* NULL, with a sentence that has `word`: the device does not take the job now. */
-static void is_refused(struct host *host, const char *word) {
+static void is_refused(struct host *host, enum result why, const char *word) {
     struct error error = {0};
     enum result result;
     const struct backend_problem problem = {
         .network = &host->network, .options = &host->options, .task = &host->task, .optimizer = &host->optimizer};
     host->backend = backend_opencl.create(&problem, &result, &error);
     ck_assert(host->backend == NULL);
-    ck_assert_int_eq(result, RESULT_INVALID);
+    ck_assert_int_eq(result, why);
     ck_assert_msg(strstr(error.text, word) != NULL, "%s", error.text);
 }
 
@@ -400,10 +400,10 @@ START_TEST(a_full_device_takes_no_other_job) {
     host_make(&hosts[2]);
     ck_assert(opencl_cohort(hosts[2].backend)->memory_bytes == 3 * each);
     host_fill(&more);
-    is_refused(&more, "no memory for another of these jobs beside 3");
+    is_refused(&more, RESULT_INVALID, "no memory for another of these jobs beside 3");
     other.config.network.units = 21;
     host_fill(&other);
-    is_refused(&other, "beside those that run there");
+    is_refused(&other, RESULT_INVALID, "beside those that run there");
     host_release(&hosts[1]);
     host_make(&hosts[1]); /* a place is free again */
     *memory = all;
@@ -434,10 +434,10 @@ START_TEST(what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on) {
     host_make(&host);
     functions->CreateBuffer = no_buffer;
     host_fill(&more);
-    is_refused(&more, "no memory for another of these jobs beside 1");
+    is_refused(&more, RESULT_INVALID, "no memory for another of these jobs beside 1");
     other.config.network.units = 21;
     host_fill(&other);
-    is_refused(&other, "no memory for the job now");
+    is_refused(&other, RESULT_INVALID, "no memory for the job now");
     functions->CreateBuffer = real.CreateBuffer;
     ck_assert_int_eq(backend_opencl.iterate(host.backend, 2, &course, NULL, &phases), RESULT_DONE);
     host_release(&host);
@@ -470,12 +470,12 @@ START_TEST(memory_that_lacks_at_its_first_use_ends_no_other_job) {
     host_make(&host);
     functions->EnqueueCopyBuffer = no_copy;
     host_fill(&more);
-    is_refused(&more, "no memory for another of these jobs beside 1");
+    is_refused(&more, RESULT_INVALID, "no memory for another of these jobs beside 1");
     functions->EnqueueCopyBuffer = real.EnqueueCopyBuffer;
     functions->EnqueueFillBuffer = no_fill;
     other.config.network.units = 21;
     host_fill(&other);
-    is_refused(&other, "no memory for the job now");
+    is_refused(&other, RESULT_INVALID, "no memory for the job now");
     functions->EnqueueFillBuffer = real.EnqueueFillBuffer;
     ck_assert_int_eq(backend_opencl.iterate(host.backend, 2, &course, NULL, &phases), RESULT_DONE);
     host_release(&host);
@@ -498,7 +498,7 @@ START_TEST(a_cohort_that_could_not_grow_may_grow_by_less) {
     host_make(&hosts[1]);
     functions->CreateBuffer = no_buffer;
     host_fill(&more);
-    is_refused(&more, "no memory for another of these jobs beside 2");
+    is_refused(&more, RESULT_INVALID, "no memory for another of these jobs beside 2");
     functions->CreateBuffer = real.CreateBuffer;
     *memory = 3 * each + each / 2;
     host_make(&hosts[2]);
@@ -511,8 +511,8 @@ START_TEST(a_cohort_that_could_not_grow_may_grow_by_less) {
 }
 END_TEST
 
-START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) {
-    struct host a, b;
+START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) { /* the last: it takes no other job */
+    struct host a, b, late = {.config = host_config()};
     struct backend_course course = {.mu_mean = MU_PUBLISHED};
     struct phases phases = {0};
     host_make(&a);
@@ -522,6 +522,9 @@ START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) {
     ck_assert_str_eq(b.backend->lost, "a test");
     host_release(&a);
     host_release(&b);
+    host_fill(&late);
+    is_refused(&late, RESULT_DEVICE_LOST, "a test");
+    host_release(&late);
 }
 END_TEST
 

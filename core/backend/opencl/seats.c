@@ -61,6 +61,7 @@ struct station {
     struct seat *waiting, **waiting_last; /* in the order in which they asked */
     atomic_int waits;                     /* how many threads wait, either way */
     struct seats_load load;               /* what is counted */
+    struct error condemned;               /* why nobody is seated there any more; "": somebody may be */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -336,8 +337,10 @@ void seat_read(struct seat *seat) {
 }
 
 void seat_condemn(struct seat *seat, const char *why) {
+    struct station *station = seat->table->station;
     seat_enter(seat);
-    for (struct table *table = seat->table->station->tables; table; table = table->next) {
+    snprintf(station->condemned.text, sizeof station->condemned.text, "%s", why);
+    for (struct table *table = station->tables; table; table = table->next) {
         if (!table->cohort->failed) {
             table->cohort->failed = true;
             snprintf(table->cohort->error, sizeof table->cohort->error, "%s", why);
@@ -429,6 +432,13 @@ static struct table *table_make(struct station *station, struct cohort *cohort, 
 /* The table at which such jobs sit; the prepared cohort and the key are taken. NULL, with *result and `error`. */
 static struct table *table_find(struct station *station, struct cohort *cohort, char *key, enum result *result,
                                 struct error *error) {
+    if (*station->condemned.text != '\0') {
+        *result = RESULT_DEVICE_LOST;
+        *error = station->condemned;
+        cohort_destroy(cohort);
+        free(key);
+        return NULL;
+    }
     for (struct table *table = station->tables; table; table = table->next) {
         if (strcmp(table->key, key) == 0 && !table->cohort->failed) {
             cohort_destroy(cohort);

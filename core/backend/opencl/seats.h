@@ -30,7 +30,10 @@ void seat_read(struct seat *seat);
 enum result seat_batch(struct seat *seat, const struct cohort_batch *batch, struct work *work);
 enum result seat_iterate(struct seat *seat, int64_t most, struct backend_course *course, struct work *work);
 
-/* The device computes wrongly: every call of every seat there returns RESULT_DEVICE_LOST from now on. */
+/*
+ * The device computes wrongly: every call of every seat there returns RESULT_DEVICE_LOST from now on, and as long as
+ * the process runs no seat is taken there, also by those who wait for one.
+ */
 void seat_condemn(struct seat *seat, const char *why);
 
 struct cohort *seat_cohort(const struct seat *seat);
