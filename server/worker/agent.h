@@ -88,6 +88,7 @@ struct agent {
     int failures;
     int refusals; /* jobs in a row that this worker could not run */
     int calls;    /* of jobs, under way */
+    int fetches;  /* of these, those that fetch what a job starts from */
     uint64_t requests;
     void (*look)(struct agent *agent); /* hook, set by agent.c: something has ended; asks for more, or ends itself */
     pthread_mutex_t mutex;             /* guards the list of works, which jobs' threads read */

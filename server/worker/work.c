@@ -27,7 +27,8 @@
 #include "server/worker/agent.h"
 
 #define CALL_SECONDS 60L
-#define CALLS_MOST 2 /* at once, of all jobs: each takes a connection, and a cluster has a thousand workers */
+#define CALLS_MOST 2   /* at once, of all jobs: each takes a connection, and a cluster has a thousand workers */
+#define FETCHES_MOST 1 /* of them: a dataset may take long, and what other jobs report does not wait for it */
 
 /* ---- what the pool starts from ---- */
 
@@ -191,10 +192,15 @@ static bool answer_is_good(struct leased_job *work, const struct client_call *ca
 
 /* ---- fetching ---- */
 
+static void fetch_ended(struct leased_job *work) {
+    work->agent->calls--;
+    work->agent->fetches--;
+    work->fetching = false;
+}
+
 static void on_document(struct client_call *call) {
     struct leased_job *work = call->user;
-    work->agent->calls--;
-    work->fetching = false;
+    fetch_ended(work);
     if (answer_is_good(work, call)) {
         work->document = call->answer;
         call->answer = NULL;
@@ -206,8 +212,7 @@ static void on_document(struct client_call *call) {
 static void on_checkpoint(struct client_call *call) {
     struct leased_job *work = call->user;
     char sha256[STORE_HASH_BYTES];
-    work->agent->calls--;
-    work->fetching = false;
+    fetch_ended(work);
     if (answer_is_good(work, call)) {
         sha256_hex(call->answer, call->answer_size, sha256);
         if (strcmp(sha256, work->checkpoint_sha256) == 0) {
@@ -224,8 +229,7 @@ static void on_checkpoint(struct client_call *call) {
 
 static void on_data(struct client_call *call) {
     struct leased_job *work = call->user;
-    work->agent->calls--;
-    work->fetching = false;
+    fetch_ended(work);
     FILE *file = work->file;
     work->file = NULL;
     bool good = answer_is_good(work, call);
@@ -248,32 +252,41 @@ static void fetch(struct leased_job *work, void (*done)(struct client_call *call
     work->call.user = work;
     work->fetching = true;
     work->agent->calls++;
+    work->agent->fetches++;
     client_start(work->agent->client, &work->call);
 }
 
-/* True if everything is here. */
-static bool all_is_fetched(struct leased_job *work) {
+static bool lacks_checkpoint(const struct leased_job *work) {
+    return work->checkpoint >= 0 && work->bytes == NULL;
+}
+
+static bool all_is_fetched(const struct leased_job *work) {
+    return work->document != NULL && !lacks_checkpoint(work) &&
+           (work->dataset_sha256[0] == '\0' || data_is_here(work->agent, work->dataset_sha256, work->mnist_training));
+}
+
+/* Fetches what is missing, one after the other. */
+static void fetch_next(struct leased_job *work) {
     char rest[64];
+    if (work->agent->fetches >= FETCHES_MOST) {
+        return;
+    }
     if (work->document == NULL) {
         path_set(work, &work->call, "document");
         fetch(work, on_document);
-    } else if (work->checkpoint >= 0 && work->bytes == NULL) {
+    } else if (lacks_checkpoint(work)) {
         snprintf(rest, sizeof rest, "checkpoints/%" PRId64, work->checkpoint);
         path_set(work, &work->call, rest);
         fetch(work, on_checkpoint);
-    } else if (work->dataset_sha256[0] != '\0' &&
-               !data_is_here(work->agent, work->dataset_sha256, work->mnist_training)) {
+    } else {
         work->file = data_open(work->agent, work->dataset_sha256);
         if (work->file == NULL) {
             work_give_up(work, "its worker's scratch directory cannot be written");
-            return false;
+            return;
         }
         snprintf(work->call.path, sizeof work->call.path, "/v1/datasets/by-sha256/%s", work->dataset_sha256);
         fetch(work, on_data);
-    } else {
-        return true;
     }
-    return false;
 }
 
 /* ---- training ---- */
@@ -551,6 +564,17 @@ void work_release(struct leased_job *work) {
 
 /* ---- steps ---- */
 
+static void step_fetches(struct leased_job *work) {
+    if (!all_is_fetched(work)) {
+        fetch_next(work);
+    } else if (is_alone(work) && work->paused) {
+        work->end.verdict = ATTEMPT_STOPPED;
+        phase_set(work, WORK_ENDING);
+    } else if (is_alone(work)) {
+        run(work);
+    }
+}
+
 static void step_ended(struct leased_job *work) {
     bool finished = work->end.verdict == ATTEMPT_FINISHED || work->end.verdict == ATTEMPT_FAILED;
     if (work->released && finished) {
@@ -566,14 +590,8 @@ void work_step(struct leased_job *work) {
         work->agent->calls >= CALLS_MOST) {
         return;
     }
-    if (work->phase == WORK_FETCHES && !work->fetching && work->agent->announced && all_is_fetched(work) &&
-        is_alone(work)) {
-        if (work->paused) {
-            work->end.verdict = ATTEMPT_STOPPED;
-            phase_set(work, WORK_ENDING);
-        } else {
-            run(work);
-        }
+    if (work->phase == WORK_FETCHES && !work->fetching && work->agent->announced) {
+        step_fetches(work);
     }
     if (!work->agent->announced || work->sending || work->abandoned) {
         return;

@@ -3,7 +3,7 @@
 `up` forwards; `down` resets every connection and each new one at once; `silent` takes connections and bytes and passes
 nothing on, as a cable that is pulled out; `forget()` leaves the connections that there are without an answer for ever,
 while new ones work, as a firewall that was started anew. `cut` is a function that says after how many bytes each new
-connection is reset.
+connection is reset; `hold` says how many bytes of answers a connection passes on before it is forgotten.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ class Side:
 
 
 class Relay:
-    def __init__(self, port, cut=None, address="127.0.0.1"):
-        self.target, self.cut, self.mode = port, cut, "up"
+    def __init__(self, port, cut=None, address="127.0.0.1", hold=None):
+        self.target, self.cut, self.mode, self.hold = port, cut, "up", hold
         self.lock = threading.Lock()
         self.selector = selectors.DefaultSelector()
         self.listener = socket.create_server((address, 0))
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://{address}:{self.port}"
-        self.pairs = []  # {"sides": (Side, Side), "left": bytes or None, "forgotten": bool}
-        self.taken = self.resets = self.most = 0  # `most`: connections at once
+        self.pairs = []  # {"sides": (Side, Side), "left": bytes or None, "forgotten": bool, "answered": bytes}
+        self.taken = self.resets = self.held = self.most = 0  # `most`: connections at once
         self.stopping = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -74,7 +74,8 @@ class Relay:
             return
         self.taken += 1
         far = socket.socket()
-        pair = {"sides": (Side(near), Side(far)), "left": self.cut() if self.cut else None, "forgotten": False}
+        pair = {"sides": (Side(near), Side(far)), "left": self.cut() if self.cut else None}
+        pair |= {"forgotten": False, "answered": 0}
         self.pairs.append(pair)
         self.most = max(self.most, len(self.pairs))
         try:
@@ -97,6 +98,7 @@ class Relay:
                 if pair["left"] is not None:
                     data = data[: pair["left"]]
                     pair["left"] -= len(data)
+                pair["answered"] += at * len(data)
                 sink.waiting += data
             except BlockingIOError:
                 pass
@@ -114,6 +116,9 @@ class Relay:
             done = True
         if done or half or pair["left"] == 0:
             self._reset(pair)
+        elif self.hold is not None and pair["answered"] > self.hold:
+            pair["forgotten"] = True
+            self.held += 1
 
     def _run(self):
         while not self.stopping:

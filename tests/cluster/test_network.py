@@ -1,7 +1,9 @@
 """Networks that fail between a worker and its daemon: nothing is lost, nothing comes twice, and no job starts over."""
 
+import json
 import os
 import random
+import struct
 import subprocess
 import time
 
@@ -71,6 +73,30 @@ def test_a_worker_with_many_jobs_has_few_connections(start, work, relay):
     for job in jobs:
         ended(daemon, job)
     assert link.most <= 4
+
+
+def dataset(daemon, name, target):
+    """About 600 kB of trials, all of one target: the task that trains on them."""
+    content = {"inputs": {"dtype": "F32", "shape": [40000, 3, 1], "data_offsets": [0, 480000]}}
+    content |= {"targets": {"dtype": "U8", "shape": [40000, 3], "data_offsets": [480000, 600000]}}
+    text = json.dumps(content).encode()
+    data = struct.pack("<Q", len(text)) + text + bytes(480000) + bytes([0, target]) * 60000
+    headers = {"Content-Type": "application/octet-stream"}
+    assert daemon.request("PUT", f"/v1/datasets/{name}", data=data, headers=headers).status_code == 201
+    return {"task": {"type": "dataset", "name": name}, "network": {"units": 8}, "training": {"iterations": 5}}
+
+
+def test_datasets_on_their_way_hold_up_no_other_job(start, work, relay):
+    """However slowly they come, one is fetched at a time, and what other jobs report goes beside it."""
+    daemon = start("--workers", "0", "--worker-lease", HOLDS)
+    link = relay(daemon, hold=200_000)
+    waiting = [submit(daemon, dataset(daemon, name, target)) for target, name in enumerate(("first", "second"), 1)]
+    work(link.url, None, "--slots", 3)
+    wait_until(lambda: link.held > 0)
+    job = submit(daemon, JOB | {"training": JOB["training"] | {"iterations": 20}})
+    ended(daemon, job)
+    assert row(daemon, job)["status"] == "succeeded"
+    assert {row(daemon, one)["attempt"] for one in waiting} == {1} and link.held == 1
 
 
 @LONG
