@@ -278,7 +278,7 @@ void active_fact(struct active_job *active, enum fact what) {
 
 /*
  * Resuming a job that is still pausing waits for its attempt's end, which a silent worker may owe for its whole lease:
- * a cancellation does not wait behind that, and the client is told after a while.
+ * a cancellation does not wait behind that, and the client gets an answer after a while.
  */
 static bool resume_waits(const struct waiter *waiter) {
     return waiter->action == JOBS_RESUME && !waiter->taken;
