@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from daemons import ROOT
-from modprop import AsyncClient, Comparison, InvalidRequest, NotFound
+from modprop import AsyncClient, Comparison, InvalidRequest, NotFound, PairedList, Points
 from modprop._studies import axes_of, metric_of, seeds_of
 
 BASE = {
@@ -62,6 +63,7 @@ def test_never_is_later_than_all(client):
     [learned] = point.metrics.values()
     assert learned.median == math.inf and learned.never == 2 and math.isnan(learned.mean)
     assert "| never (never to never) |" in experiment.points().table()
+    assert Points([dataclasses.replace(point, label="a|b")]).table().splitlines()[2].startswith("| a\\|b | 2 |")
 
 
 def test_an_experiment_lives(client):
@@ -138,6 +140,8 @@ def test_an_experiment_asynchronously(daemon, tmp_path):
             assert len((tmp_path / "compare.csv").read_text().splitlines()) == 2
             pairs = await experiment.compare("rule")
             assert repr(pairs) == pairs.table() and "| eprop | bptt | 2 |" in pairs.table()
+            piped = PairedList([dataclasses.replace(pairs[0], label="a|b", to_label="c|d")])
+            assert "| a\\|b | c\\|d | 2 |" in piped.table()
             pytest.importorskip("matplotlib").use("Agg")
             assert len((await experiment.plot()).get_lines()) == 2
             await (await client.get_experiment("small")).delete()

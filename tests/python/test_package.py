@@ -143,3 +143,11 @@ def test_a_type_checker_finds_a_misspelt_parameter(tmp_path):
     wrong = {int(line.split(":")[1]) for line in made.stdout.splitlines() if ": error:" in line}
     first = len(head) + len(good) + 1
     assert wrong == set(range(first, first + len(bad))), made.stdout + made.stderr
+
+
+def test_asynchronous_calls_are_known_to_be_so():
+    """Tools ask whether to await: no decorator hides it. `events` is a call that gives an iterator."""
+    for kind in (modprop.AsyncClient, modprop.AsyncJob, modprop.AsyncExperiment):
+        for name, value in vars(kind).items():
+            if inspect.isfunction(value) and not name.startswith("_") and name != "events":
+                assert inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value), name

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _plot
-from ._points import Paired, Point, PointCurve, Points, Trial, curves_table, shown, trials_array, trials_table
+from ._points import Paired, Point, PointCurve, Points, Trial, cell, curves_table, shown, trials_array, trials_table
 
 if TYPE_CHECKING:
     import pandas
@@ -102,5 +102,5 @@ def paired_table(pairs: Sequence[Paired]) -> str:
     for pair in pairs:
         low, high = shown(pair.difference_95.low), shown(pair.difference_95.high)
         numbers = [f"{shown(pair.mean_difference)} ({low} to {high})", shown(pair.won), shown(pair.holm_p)]
-        lines.append(f"| {' | '.join([pair.metric, pair.label, pair.to_label, str(pair.n), *numbers])} |")
+        lines.append(f"| {' | '.join([pair.metric, cell(pair.label), cell(pair.to_label), str(pair.n), *numbers])} |")
     return "\n".join(lines)

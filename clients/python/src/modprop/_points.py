@@ -38,6 +38,11 @@ def shown(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "never"
 
 
+def cell(label: str) -> str:
+    """A label in a Markdown table, whose columns it does not add to."""
+    return label.replace("|", "\\|")
+
+
 def optional(package: str, wanted: str) -> Any:
     """A package that is not required (pandas, xarray); raises ImportError, which says how to get it."""
     try:
@@ -324,7 +329,7 @@ class Points(Mapping[str, Point]):
             counts = [f"{point.diverged} diverged"] * bool(point.diverged) + [f"{point.failed} failed"] * bool(
                 point.failed
             )
-            cells = [label, f"{point.n}" + (f" ({', '.join(counts)})" if counts else "")]
+            cells = [cell(label), f"{point.n}" + (f" ({', '.join(counts)})" if counts else "")]
             lines.append(f"| {' | '.join([*cells, *(_cell(point.metrics.get(name)) for name in names)])} |")
         return "\n".join(lines)
 

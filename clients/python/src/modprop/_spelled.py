@@ -62,11 +62,19 @@ def takes_sections(function: F) -> F:
     """Of a method that takes the sections of a job: names the section where a field of one is given beside them."""
     known = inspect.signature(function).parameters
 
-    @functools.wraps(function)
-    def call(*given: Any, **named: Any) -> Any:
+    def check(named: Mapping[str, Any]) -> None:
         for name in named:
             if name not in known:
                 raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{_meant(name)}")
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        check(named)
         return function(*given, **named)
 
-    return call  # type: ignore[return-value]
+    @functools.wraps(function)
+    async def later(*given: Any, **named: Any) -> Any:  # so that it is known to be asynchronous
+        check(named)
+        return await function(*given, **named)
+
+    return later if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value]
