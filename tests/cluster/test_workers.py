@@ -72,12 +72,12 @@ def test_a_worker_that_is_stopped_gives_its_job_back_with_a_checkpoint(head, wor
 
 def test_a_job_moves_between_instruction_sets(head, work, expected):
     first = work(head.url, None, "--slots", 1, "--isa", "portable")
-    job = submit(head, JOB | {"seed": 1})
+    job = submit(head, SLOW | {"seed": 1})
     under_way(head, job)
     assert first.stop() == 0
     second = work(head.url, None, "--slots", 1)
     ended(head, job)
-    assert_whole(head, job, expected["job", 1])
+    assert_whole(head, job, expected["slow", 1])
     sets = head.get(f"/v1/jobs/{job}/manifest").json()["instruction_sets"]
     best = head.get("/version").json()["instruction_set"]
     assert sets == (["portable"] if best == "portable" else ["portable", best])

@@ -504,7 +504,7 @@ START_TEST(as_many_names_as_there_are) {
         parameters[i] = (struct query_parameter){
             .name = names[i], .type = QUERY_INTEGER, .high = 100, .integer = &values[i]};
         size_t used = strlen(query);
-        snprintf(query + used, sizeof query - used, "%s=%d&%s=3&", names[i], i, names[i]);
+        snprintf(query + used, sizeof query - used, "%.31s=%d&%.31s=3&", names[i], i, names[i]);
     }
     query_read(query, parameters, QUERY_PARAMETERS_MAX, &problems);
     ck_assert_uint_eq(problems.count, QUERY_PARAMETERS_MAX + 1);
