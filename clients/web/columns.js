@@ -1,6 +1,6 @@
 /*
- * Columns of the list of jobs: its own, and those that a saved view names, which may be any field of a job by the names that queries have for
- * fields (server/QUERIES.md).
+ * Columns of the list of jobs: its own, and those that a saved view names, which may be any field of a job's document, also by
+ * the names that queries have for it (server/QUERIES.md).
  */
 import { ruleStyle, swatch } from "./colours.js";
 import { badge, clock, h, jobName, lossText, percent, ruleName, statusOf, taskName } from "./dom.js";
@@ -42,6 +42,9 @@ const PATHS = new Map([
   ["started", "started_at"],
   ["finished", "finished_at"],
   ["iteration", "progress.iteration"],
+  ["iterations", "progress.iterations"],
+  ["error", "error.code"],
+  ["data", "task.sha256"],
   ["units", "network.units"],
   ["dataset", "task.name"],
   ["config", "config_sha256"],

@@ -170,10 +170,11 @@ def test_views_are_saved_chosen_and_deleted(waiting, browser):
 
 def test_a_view_of_jobs_shows_its_columns(waiting, browser):
     """Those that the command line shows for it: any field of a job, what a job lacks as a dash; the name leads."""
-    fields = ["rule.mu", "network.units", "created", "started", "constructor"]
+    fields = ["rule.mu", "network.units", "iterations", "created", "started", "constructor"]
     view = {"q": "run seed:..5", "sort": "-meta.lab", "columns": ["seed", "meta.lab", "name", "rule", *fields]}
     assert waiting.request("PUT", "/v1/views/labs", json=view).status_code == 200
-    units = str(waiting.get("/v1/jobs").json()["jobs"][-1]["network"]["units"])
+    first = waiting.get("/v1/jobs").json()["jobs"][-1]
+    units, iterations = str(first["network"]["units"]), str(first["progress"]["iterations"])
     own = ["Choose", "Name", "Status", "Task", "Rule", "Seed", "Progress", "Loss", "Accuracy", "Created"]
     heads = [
         "Choose",
@@ -183,6 +184,7 @@ def test_a_view_of_jobs_shows_its_columns(waiting, browser):
         "Rule",
         "rule.mu",
         "network.units",
+        "iterations",
         "Created",
         "started",
         "constructor",
@@ -208,7 +210,10 @@ def test_a_view_of_jobs_shows_its_columns(waiting, browser):
     choose("labs")
     shown(HEADS, heads)
     shown(f"{CELLS}.map(([, name, seed, lab, , mu]) => [name, seed, lab, mu])", cells)
-    shown(f"{CELLS}.map(([, , , , , , units, , ...last]) => [units, ...last])", [[units, "–", "–"]] * 5)
+    shown(
+        f"{CELLS}.map(([, , , , , , units, iterations, , ...last]) => [units, iterations, ...last])",
+        [[units, iterations, "–", "–"]] * 5,
+    )
     browser.wait("document.querySelector('.head [aria-sort=descending]')?.textContent === 'meta.lab'")
     browser.wait("document.getElementById('view').value === 'labs'")
     arguments = [CLI, "--server", waiting.url, "list", "--view", "labs"]
