@@ -491,7 +491,7 @@ export const chart = (title, settings) => new Chart(title, settings);
 
 /**
  * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it; where one is pointed at, all are read; those that stand one below
- * the other leave the same room right of their data. `add(make)` calls make(zoomed) for a chart, `reset()` shows all again.
+ * the other or are as wide leave the same room right of their data, so that their axes agree. `add(make)` calls make(zoomed) for a chart, `reset()` shows all again.
  */
 export function chartsLink(zoomed = () => {}) {
   const charts = [];
@@ -503,8 +503,9 @@ export function chartsLink(zoomed = () => {}) {
       });
       mine.pointed = (at) => charts.forEach((other) => other !== mine && other.follow?.(at));
       let wanted = 0; // room of this chart when it was last asked for
-      const stands = (one) => one.place?.getBoundingClientRect().left;
-      mine.roomBeside = () => Math.max(0, ...charts.filter((other) => other.roomWanted && stands(other) === stands(mine)).map((other) => other.roomWanted()));
+      const box = (one) => one.place?.getBoundingClientRect();
+      const alike = (a, b) => Math.abs(a?.left - b?.left) < 1 || Math.abs(a?.width - b?.width) < 1; // a grid's columns differ by parts of a pixel
+      mine.roomBeside = () => Math.max(0, ...charts.filter((other) => other.roomWanted && alike(box(other), box(mine))).map((other) => other.roomWanted()));
       mine.roomed = () => {
         const now = mine.roomWanted();
         if (now !== wanted) charts.forEach((other) => other !== mine && other.draw?.());
