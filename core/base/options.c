@@ -254,7 +254,7 @@ bool option_read_value(const struct option *option, const char *origin, const ch
     case OPTION_SECONDS:
         return read_number(option, origin, value, number, fault);
     default:
-        return *value != '\0' || fail(fault, "%s must not be empty", origin);
+        return (value != NULL && *value != '\0') || fail(fault, "%s must not be empty", origin);
     }
 }
 
