@@ -254,7 +254,7 @@ bool option_read_value(const struct option *option, const char *origin, const ch
     case OPTION_SECONDS:
         return read_number(option, origin, value, number, fault);
     default:
-        return (value != NULL && *value != '\0') || fail(fault, "%s must not be empty", origin);
+        return *value != '\0' || fail(fault, "%s must not be empty", origin);
     }
 }
 
@@ -407,7 +407,8 @@ static bool take_word(void *user, const struct option *option, const char *value
     char origin[80];
     snprintf(origin, sizeof origin, "--%s", option->name);
     words->seen |= bit;
-    return option_row_set(row, words->fields, value, origin, is_first, fault);
+    const char *given = value == NULL ? "true" : value; /* only a switch may stand alone */
+    return option_row_set(row, words->fields, given, origin, is_first, fault);
 }
 
 bool option_rows_read_words(const struct option_row *rows, const char *program, void *fields, int count,
