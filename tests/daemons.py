@@ -4,6 +4,7 @@ The daemon under test is $MODPROPD, else build/server/modpropd. A daemon that a 
 and one that died of anything but the test's own signal, or that a sanitizer complained about, fails the test.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -71,6 +72,12 @@ class Daemon:
     def request(self, method, path, **options):
         options.setdefault("timeout", PATIENCE)
         return requests.request(method, self.url + path, **options)
+
+    def submit(self, job, **options):
+        """The id of a new job."""
+        answer = self.post("/v1/jobs", json=job, **options)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
 
     def get(self, path, **options):
         return self.request("GET", path, **options)
@@ -179,6 +186,20 @@ def shared(tmp_path_factory):
     daemon = Daemon(tmp_path_factory.mktemp("shared") / "data", "--workers", "2")
     yield daemon
     daemon.finish()
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of so many bytes ("64k", "7m") at a new folder. Skips the test where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"SKIPPED: no small file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def drawn_seed():

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from daemons import MODPROPD, drawn_seed, wait_until
+from daemons import MODPROPD, drawn_seed, small_disk, wait_until
 from workers import FINAL, JOB, LEASE, SLOW, assert_whole, numbers
 
 LONG = bool(os.environ.get("MODPROP_LONG"))
@@ -93,13 +93,7 @@ def test_random_faults_change_no_bit_and_lose_no_event(start, work, tmp_path):
 
 
 def test_a_worker_whose_scratch_disk_is_full_gives_its_job_back(head, work, tmp_path, expected):
-
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("no small file system can be mounted here")
-    try:
+    with small_disk(tmp_path / "small", "64k") as small:
         (small / "ballast").write_bytes(b"x" * 45000)
         worker = work(head.url, None, "--slots", 1, "--scratch", small)
         job = head.post("/v1/jobs", json=JOB | {"seed": 1}).json()["id"]
@@ -109,19 +103,12 @@ def test_a_worker_whose_scratch_disk_is_full_gives_its_job_back(head, work, tmp_
         work(head.url, None, "--slots", 1)
         wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["status"] in FINAL)
         assert_whole(head, job, expected["job", 1])
-    finally:
-        subprocess.run(["umount", "-l", small], check=True)
 
 
 @pytest.mark.skipif(not LONG, reason="a long test (MODPROP_LONG)")
 def test_a_daemon_whose_disk_is_full_goes_on_when_there_is_room(start, work, tmp_path, expected):
     """Evaluations and checkpoints keep coming while nothing can be stored; the job goes on from what was stored."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("no small file system can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", "24m") as disk:
         daemon = start("--workers", "0", "--worker-lease", LEASE, data=disk / "data")
         worker = work(daemon.url, None, "--slots", 1)
         job = daemon.post("/v1/jobs", json=SLOW | {"seed": 1}).json()["id"]
@@ -137,5 +124,3 @@ def test_a_daemon_whose_disk_is_full_goes_on_when_there_is_room(start, work, tmp
         assert_whole(daemon, job, expected["slow", 1])
         assert worker.stop() == 0
         assert daemon.stop() == 0
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)

@@ -30,12 +30,6 @@ def relay():
         one.stop()
 
 
-def submit(daemon, body):
-    answer = daemon.post("/v1/jobs", json=body)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def row(daemon, job):
     return daemon.get(f"/v1/jobs/{job}").json()
 
@@ -54,7 +48,7 @@ def test_connections_that_break_anywhere_lose_nothing(start, work, relay, expect
     dice = random.Random(drawn_seed())
     link = relay(daemon, cut=lambda: dice.choice((300, 3000, 2_000_000, 3_000_000)) + dice.randrange(1000))
     worker = work(link.url, None, "--slots", 1)
-    job = submit(daemon, SLOW | {"seed": 1})
+    job = daemon.submit(SLOW | {"seed": 1})
     begun(daemon, job)
     link.set("down")
     wait_until(lambda: "cannot be reached" in worker.log())
@@ -68,7 +62,7 @@ def test_a_worker_with_many_jobs_has_few_connections(start, work, relay):
     """One each for beats and for requests of leases, two for all jobs together: a cluster has a thousand workers."""
     daemon = start("--workers", "0", "--worker-lease", HOLDS)
     link = relay(daemon)
-    jobs = [submit(daemon, JOB | {"seed": seed}) for seed in range(8)]
+    jobs = [daemon.submit(JOB | {"seed": seed}) for seed in range(8)]
     work(link.url, None, "--slots", len(jobs))
     for job in jobs:
         ended(daemon, job)
@@ -90,10 +84,10 @@ def test_datasets_on_their_way_hold_up_no_other_job(start, work, relay):
     """However slowly they come, one is fetched at a time, and what other jobs report goes beside it."""
     daemon = start("--workers", "0", "--worker-lease", HOLDS)
     link = relay(daemon, hold=200_000)
-    waiting = [submit(daemon, dataset(daemon, name, target)) for target, name in enumerate(("first", "second"), 1)]
+    waiting = [daemon.submit(dataset(daemon, name, target)) for target, name in enumerate(("first", "second"), 1)]
     work(link.url, None, "--slots", 3)
     wait_until(lambda: link.held > 0)
-    job = submit(daemon, JOB | {"training": JOB["training"] | {"iterations": 20}})
+    job = daemon.submit(JOB | {"training": JOB["training"] | {"iterations": 20}})
     ended(daemon, job)
     assert row(daemon, job)["status"] == "succeeded"
     assert {row(daemon, one)["attempt"] for one in waiting} == {1} and link.held == 1
@@ -104,7 +98,7 @@ def test_a_link_that_is_silent_beyond_the_lease(start, work, relay, expected):
     daemon = start("--workers", "0", "--worker-lease", LEASE)
     link = relay(daemon)
     cut_off = work(link.url, None, "--slots", 1)
-    job = submit(daemon, SLOW | {"seed": 1})
+    job = daemon.submit(SLOW | {"seed": 1})
     begun(daemon, job)
     link.set("silent")
     wait_until(lambda: row(daemon, job)["attempt"] == 2)
@@ -123,7 +117,7 @@ def test_connections_that_are_forgotten_cost_no_lease(start, work, relay):
     link = relay(daemon)
     work(link.url, None, "--slots", 1)
     body = SLOW | {"training": SLOW["training"] | {"iterations": 10**6}}
-    job = submit(daemon, body)
+    job = daemon.submit(body)
     begun(daemon, job)
     for _ in range(2):
         seen = max(event["id"] for event in events(daemon, job))

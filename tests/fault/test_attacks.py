@@ -9,8 +9,8 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 
+import daemons
 import pytest
 from daemons import wait_until
 
@@ -72,12 +72,8 @@ def on_dataset(name):
 @pytest.fixture
 def disk(tmp_path):
     """A file system of 16 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True).returncode != 0:
-        pytest.skip("SKIPPED: a file system of its own needs the right to mount")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with daemons.small_disk(tmp_path / "disk", "16m") as folder:
+        yield folder
 
 
 def test_one_small_job_cannot_take_the_disk_from_others(start, disk):

@@ -34,12 +34,6 @@ JOB = {
 ENDLESS = JOB | {"network": {"units": 21}, "training": {"iterations": 10**9, "batch_size": 3, "evaluate_every": 10**6}}
 
 
-def submit(daemon, job):
-    answer = daemon.post("/v1/jobs", json=job)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def end(daemon, id):
     job = daemon.get(f"/v1/jobs/{id}?wait={PATIENCE}", timeout=PATIENCE + 10).json()
     assert job["status"] == "succeeded", job
@@ -61,7 +55,7 @@ def interrupt(daemon, id):
 
 def company_keep(daemon, rules):
     """Two jobs that never end run beside those that are looked at."""
-    return [submit(daemon, ENDLESS | {"rule": rule, "priority": 10}) for rule in rules]
+    return [daemon.submit(ENDLESS | {"rule": rule, "priority": 10}) for rule in rules]
 
 
 def starts_with(start, isa, data):
@@ -90,15 +84,15 @@ def test_the_same_bits(start, tmp_path, isa, seen):
     rules = RULES if LONG or isa != "portable" else RULES[4:5] + RULES[-1:]  # the plain C is slow
     alone = {}
     for (number, rule), threads in itertools.product(enumerate(rules), (1, 2)):
-        alone.setdefault(number, set()).add(end(daemon, submit(daemon, JOB | {"rule": rule, "threads": threads})))
+        alone.setdefault(number, set()).add(end(daemon, daemon.submit(JOB | {"rule": rule, "threads": threads})))
     assert all(len(found) == 1 for found in alone.values()), alone
     company, caught = company_keep(daemon, RULES[:2]), 0
     for (number, rule), threads, pauses in itertools.product(enumerate(rules), (1, 2), (0, 2) if LONG else (1,)):
-        id = submit(daemon, JOB | {"rule": rule, "threads": threads})
+        id = daemon.submit(JOB | {"rule": rule, "threads": threads})
         caught += sum(interrupt(daemon, id) for _ in range(pauses))
         assert {end(daemon, id)} == alone[number], (rule, threads, pauses)
     while not caught:
-        id = submit(daemon, JOB | {"rule": rules[0]})
+        id = daemon.submit(JOB | {"rule": rules[0]})
         caught += interrupt(daemon, id)
         assert {end(daemon, id)} == alone[0]
     for id in company:

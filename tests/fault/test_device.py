@@ -30,12 +30,6 @@ def job(number, iterations):
     }
 
 
-def submit(daemon, body):
-    answer = daemon.post("/v1/jobs", json=body)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def read(daemon, id):
     return daemon.get(f"/v1/jobs/{id}").json()
 
@@ -62,7 +56,7 @@ def test_jobs_of_a_lost_device_go_on_with_the_same_bits(start, tmp_path, monkeyp
         )
     except RuntimeError as error:
         pytest.skip(f"SKIPPED: {error}")
-    ids = [submit(daemon, job(number, ENDLESS)) for number in range(3)]
+    ids = [daemon.submit(job(number, ENDLESS)) for number in range(3)]
     wait_until(lambda: on_device(daemon) == 3, timeout=300)
     fault.touch()
     wait_until(lambda: on_device(daemon) == 0, timeout=300)
@@ -79,5 +73,5 @@ def test_jobs_of_a_lost_device_go_on_with_the_same_bits(start, tmp_path, monkeyp
     wait_until(lambda: "has failed" in daemon.log())
     alone = start(data=tmp_path / "processor")
     for number, (iterations, sha256) in enumerate(made):
-        ended = alone.get(f"/v1/jobs/{submit(alone, job(number, iterations))}?wait=300", timeout=310).json()
+        ended = alone.get(f"/v1/jobs/{alone.submit(job(number, iterations))}?wait=300", timeout=310).json()
         assert ended["status"] == "succeeded" and ended["weights_sha256"] == sha256, ended

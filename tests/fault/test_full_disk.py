@@ -25,13 +25,8 @@ SMALL = GREEDY | {"training": {"iterations": 10, "batch_size": 4, "evaluate_ever
 @pytest.fixture
 def disk(tmp_path):
     """A file system of 7 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=7m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"SKIPPED: no small file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder / "data"
-    subprocess.run(["umount", "-l", folder], check=True)
+    with daemons.small_disk(tmp_path / "disk", "7m") as folder:
+        yield folder / "data"
 
 
 def is_full(daemon):
@@ -40,15 +35,9 @@ def is_full(daemon):
 
 def fill(daemon):
     """Submits a job that writes an event for every update, and waits until the disk is full."""
-    job = submit(daemon, GREEDY)
+    job = daemon.submit(GREEDY)
     wait_until(lambda: is_full(daemon))
     return job
-
-
-def submit(daemon, body):
-    answer = daemon.post("/v1/jobs", json=body)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
 
 
 def free(daemon, job):
@@ -66,7 +55,7 @@ def delete(daemon, job):
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
 def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
     daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
-    done = submit(daemon, SMALL)
+    done = daemon.submit(SMALL)
     assert daemon.get(f"/v1/jobs/{done}?wait=300", timeout=310).json()["status"] == "succeeded"
     job = fill(daemon)
     if restarted:
@@ -83,7 +72,7 @@ def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
     free(daemon, job)
     doctor = subprocess.run([MODPROP, "doctor", "-s", daemon.url], capture_output=True, text=True, timeout=120)
     assert doctor.returncode == 0 and "takes jobs" in doctor.stdout, doctor.stdout
-    again = submit(daemon, SMALL)
+    again = daemon.submit(SMALL)
     assert daemon.get(f"/v1/jobs/{again}?wait=300", timeout=310).json()["status"] == "succeeded"
     assert daemon.stop() == 0
 
@@ -92,7 +81,7 @@ def test_a_full_disk_can_be_filled_and_freed_again_and_again(start, disk):
     daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     for _ in range(3 if os.environ.get("MODPROP_LONG") else 2):
         free(daemon, fill(daemon))
-        submit(daemon, SMALL)  # ready is said only of a disk that stays so while the rest of the job is removed
+        daemon.submit(SMALL)  # ready is said only of a disk that stays so while the rest of the job is removed
     assert daemon.stop() == 0
 
 
@@ -119,7 +108,7 @@ def test_a_limit_of_file_sizes_is_a_full_disk_and_no_signal(start, tmp_path, mon
     wrapper.chmod(0o755)
     monkeypatch.setattr(daemons, "MODPROPD", str(wrapper))
     daemon = start("--workers", "1")
-    job = submit(daemon, GREEDY)
+    job = daemon.submit(GREEDY)
     wait_until(lambda: "writing failed" in daemon.log())
     answer = daemon.post(f"/v1/jobs/{job}/cancel")
     assert answer.status_code in (200, 507), answer.text
@@ -131,7 +120,7 @@ def test_a_cancellation_that_meets_the_commit_that_fills_the_disk_goes_through(s
     """Another job's failure is in its way too. It is tried again from the reserve, and answered once."""
     daemon = start("--workers", "3", "--max-job-bytes", 2**62, data=disk)
     for _ in range(3):
-        jobs = [submit(daemon, GREEDY) for _ in range(3)]
+        jobs = [daemon.submit(GREEDY) for _ in range(3)]
         wait_until(lambda: daemon.get("/readyz").status_code == 503, every=0.001)
         for job in jobs:
             answer = daemon.post(f"/v1/jobs/{job}/cancel")
@@ -146,7 +135,7 @@ def test_actions_that_come_while_the_disk_fills_go_through(start, disk, action):
     """They meet every stage of it: before the failure, in it, and while jobs end because of it."""
     daemon = start("--workers", "3", "--max-job-bytes", 2**62, data=disk)
     for _ in range(2):
-        jobs = [submit(daemon, GREEDY) for _ in range(3)]
+        jobs = [daemon.submit(GREEDY) for _ in range(3)]
         wait_until(lambda: used(disk) > 0.93 or is_full(daemon), every=0.002)
         for job in jobs:
             answer = daemon.post(f"/v1/jobs/{job}/{action}")
@@ -185,6 +174,6 @@ def test_a_cancellation_that_cannot_be_stored_is_remembered_over_a_restart(start
     daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "cancelled")
     free(daemon, job)
-    again = submit(daemon, SMALL)
+    again = daemon.submit(SMALL)
     assert daemon.get(f"/v1/jobs/{again}?wait=300", timeout=310).json()["status"] == "succeeded"
     assert daemon.stop() == 0

@@ -28,12 +28,6 @@ SEEDS = 3
 FINAL = {"succeeded", "failed", "cancelled"}
 
 
-def submit(daemon, job):
-    answer = daemon.post("/v1/jobs", json=job)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def get(daemon, id, wait=0):
     return daemon.get(f"/v1/jobs/{id}?wait={wait}", timeout=wait + 60).json()
 
@@ -45,7 +39,7 @@ def disturb(daemon, rng, jobs, cancelled):
     """
     if len(jobs) < JOBS and rng.random() < 0.4:
         seed = rng.randrange(SEEDS)
-        jobs[submit(daemon, JOB | {"seed": seed, "priority": rng.randrange(3)})] = seed
+        jobs[daemon.submit(JOB | {"seed": seed, "priority": rng.randrange(3)})] = seed
     elif jobs:
         id = rng.choice(list(jobs))
         action = rng.choice(["pause", "resume", "resume", "cancel" if rng.random() < 0.1 else "resume"])
@@ -124,8 +118,8 @@ def running(daemon, id):
 
 def test_a_job_that_brings_the_daemon_down_three_times_at_one_checkpoint_fails(start):
     daemon = start("--workers", "1")
-    id = submit(daemon, ENDLESS)
-    after = submit(daemon, JOB)
+    id = daemon.submit(ENDLESS)
+    after = daemon.submit(JOB)
     for _ in range(3):
         running(daemon, id)
         crash(daemon)
@@ -138,7 +132,7 @@ def test_a_job_that_brings_the_daemon_down_three_times_at_one_checkpoint_fails(s
 @pytest.mark.parametrize("thread", ["modpropd", "pool"])
 def test_a_crash_of_the_daemon_itself_fails_no_job(start, thread):
     daemon = start("--workers", "1")
-    id = submit(daemon, ENDLESS)
+    id = daemon.submit(ENDLESS)
     for _ in range(4):
         running(daemon, id)
         crash(daemon, thread)
@@ -148,7 +142,7 @@ def test_a_crash_of_the_daemon_itself_fails_no_job(start, thread):
 
 def test_a_crash_fails_the_job_that_made_it_and_no_other(start):
     daemon = start("--workers", "2", "--cores", "4")
-    guilty, innocent = submit(daemon, ENDLESS | {"threads": 2}), submit(daemon, ENDLESS)
+    guilty, innocent = daemon.submit(ENDLESS | {"threads": 2}), daemon.submit(ENDLESS)
     for which in (0, -1, 0):
         running(daemon, guilty)
         running(daemon, innocent)
@@ -161,7 +155,7 @@ def test_a_crash_fails_the_job_that_made_it_and_no_other(start):
 
 def test_a_killed_daemon_is_not_blamed_on_the_job(start):
     daemon = start("--workers", "1")
-    id = submit(daemon, ENDLESS)
+    id = daemon.submit(ENDLESS)
     for _ in range(4):
         running(daemon, id)
         daemon.kill()
@@ -174,7 +168,7 @@ def test_a_killed_daemon_is_not_blamed_on_the_job(start):
 @pytest.mark.parametrize("left, found", [("pausing", "paused"), ("cancelling", "cancelled"), ("running", "running")])
 def test_what_a_start_makes_of_each_state(start, left, found):
     daemon = start("--workers", "1")
-    id = submit(daemon, ENDLESS)
+    id = daemon.submit(ENDLESS)
     running(daemon, id)
     daemon.kill()
     with sqlite3.connect(daemon.data / "modprop.db") as database:
@@ -196,7 +190,7 @@ def processor_seconds(daemon):
 def test_an_action_is_answered_within_a_second_at_the_published_size(daemon):
     """A second of training, counted in processor time of the two threads that a job may have here."""
     for action, statuses in (("pause", {"pausing", "paused"}), ("cancel", {"cancelling", "cancelled"})):
-        id = submit(daemon, {"task": {"type": "delayed_xor"}, "training": {"iterations": 10**6}})
+        id = daemon.submit({"task": {"type": "delayed_xor"}, "training": {"iterations": 10**6}})
         running(daemon, id)
         before = processor_seconds(daemon)
         assert daemon.post(f"/v1/jobs/{id}/{action}").json()["status"] in statuses
@@ -206,7 +200,7 @@ def test_an_action_is_answered_within_a_second_at_the_published_size(daemon):
 
 
 def test_a_stopped_process_goes_on_as_if_nothing_had_been(daemon):
-    id = submit(daemon, JOB)
+    id = daemon.submit(JOB)
     daemon.signal(signal.SIGSTOP)
     time.sleep(1.5)
     daemon.signal(signal.SIGCONT)
@@ -224,7 +218,7 @@ SLOW = JOB | {
 def test_a_job_that_is_killed_without_progress_is_held(start):
     """As when it needs more memory than there is: the system kills the daemon, whoever restarts it starts the job."""
     daemon = start("--workers", "1")
-    id = submit(daemon, SLOW)
+    id = daemon.submit(SLOW)
     for _ in range(10):
         wait_until(lambda daemon=daemon: get(daemon, id)["status"] == "running")
         daemon.kill()
@@ -239,7 +233,7 @@ def test_a_job_that_is_killed_without_progress_is_held(start):
 
 def test_orderly_stops_are_not_counted_as_kills(start):
     daemon = start("--workers", "1")
-    id = submit(daemon, SLOW)
+    id = daemon.submit(SLOW)
     for _ in range(12):
         wait_until(lambda daemon=daemon: get(daemon, id)["status"] == "running")
         daemon.stop()

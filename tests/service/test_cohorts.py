@@ -38,12 +38,6 @@ def job(number, iterations):
     }
 
 
-def submit(daemon, body):
-    answer = daemon.post("/v1/jobs", json=body)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def ended(daemon, id):
     answer = daemon.get(f"/v1/jobs/{id}?wait=600", timeout=610).json()
     assert answer["status"] == "succeeded", answer
@@ -72,10 +66,10 @@ def paused(daemon, id):
 
 def test_jobs_run_side_by_side_and_each_has_its_own_bits(on_device, start, tmp_path):
     daemon = on_device
-    holder = submit(daemon, job(0, ENDLESS))
-    pauses = submit(daemon, job(1, ENDLESS))
+    holder = daemon.submit(job(0, ENDLESS))
+    pauses = daemon.submit(job(1, ENDLESS))
     wait_until(lambda: device_has(daemon, 2, 1), timeout=300)
-    late = [submit(daemon, job(number, 12)) for number in (2, 3)]
+    late = [daemon.submit(job(number, 12)) for number in (2, 3)]
     found = [ended(daemon, id) for id in late]
     assert status(daemon, holder) == "running" and status(daemon, pauses) == "running"
     first, _ = paused(daemon, pauses)
@@ -90,8 +84,8 @@ def test_jobs_run_side_by_side_and_each_has_its_own_bits(on_device, start, tmp_p
     assert metric(daemon, "modprop_device_updates_total") >= made + 24
     assert metric(daemon, "modprop_device_memory_bytes") == 0
     alone = start(data=tmp_path / "processor")
-    assert [ended(alone, submit(alone, job(number, 12))) for number in (2, 3)] == found
-    assert ended(alone, submit(alone, job(1, made))) == weights
+    assert [ended(alone, alone.submit(job(number, 12))) for number in (2, 3)] == found
+    assert ended(alone, alone.submit(job(1, made))) == weights
 
 
 def test_two_jobs_that_begin_at_once_share_no_single_place(start):
@@ -100,7 +94,7 @@ def test_two_jobs_that_begin_at_once_share_no_single_place(start):
         daemon = start("--device", "opencl:0", "--workers", "2", "--device-jobs", "1")
     except RuntimeError as error:
         pytest.skip(f"SKIPPED: {error}")
-    jobs = [submit(daemon, job(number, ENDLESS)) for number in (0, 1)]
+    jobs = [daemon.submit(job(number, ENDLESS)) for number in (0, 1)]
     for id in jobs:
         wait_until(lambda id=id: daemon.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] > 0, timeout=300)
     assert device_has(daemon, 1, 1)

@@ -36,12 +36,6 @@ def covered(daemon, job):
     return answer.json()["estimate"]["device"]
 
 
-def submit(daemon, job):
-    answer = daemon.post("/v1/jobs", json=job)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def ended(daemon, id):
     job = daemon.get(f"/v1/jobs/{id}?wait=300", timeout=310).json()
     assert job["status"] == "succeeded", job
@@ -92,7 +86,7 @@ def test_jobs_end_with_the_recorded_weights(on_device):
         if drawn and kind not in chosen and covered(daemon, job)["covers"]:
             chosen[kind] = entry
     assert len(chosen) >= 8, chosen.keys()
-    ids = {submit(daemon, entry["job"]): entry for entry in chosen.values()}
+    ids = {daemon.submit(entry["job"]): entry for entry in chosen.values()}
     for id, entry in ids.items():
         sha256, sets = ended(daemon, id)
         assert sha256 == entry["sha256"], json.dumps(entry["job"])
@@ -106,11 +100,11 @@ def test_a_job_changes_its_place_at_a_checkpoint(on_device, start, tmp_path, fir
     job = XOR | {"rule": {"type": "modprop", "weights": "type"}, "training": training}
     here, there = (on_device, start) if first == "device" else (start, on_device)
     daemon = here(data=tmp_path / "one")
-    id = submit(daemon, job)
+    id = daemon.submit(job)
     wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"], timeout=120, every=0.01)
     daemon.kill()
     daemon = there(data=tmp_path / "one")
     sha256, sets = ended(daemon, id)
     assert "opencl" in sets, sets
     undisturbed = start(data=tmp_path / "two")
-    assert ended(undisturbed, submit(undisturbed, job))[0] == sha256
+    assert ended(undisturbed, undisturbed.submit(job))[0] == sha256

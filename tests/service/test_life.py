@@ -19,12 +19,6 @@ SMALL = {
 ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
 
 
-def submit(daemon, job):
-    answer = daemon.post("/v1/jobs", json=job)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
 def end(daemon, id, wait=300):
     return daemon.get(f"/v1/jobs/{id}?wait={wait}", timeout=wait + 10).json()
 
@@ -34,7 +28,7 @@ def status(daemon, id):
 
 
 def test_a_job_ends_at_its_time_limit_and_keeps_its_checkpoint(daemon):
-    job = end(daemon, submit(daemon, ENDLESS | {"time_limit": 1}))
+    job = end(daemon, daemon.submit(ENDLESS | {"time_limit": 1}))
     assert job["status"] == "failed" and job["error"]["code"] == "time_limit"
     assert daemon.get(f"/v1/jobs/{job['id']}/manifest").json()["training_seconds"] >= 1
     assert daemon.get(f"/v1/jobs/{job['id']}/checkpoints").json()["checkpoints"]
@@ -42,7 +36,7 @@ def test_a_job_ends_at_its_time_limit_and_keeps_its_checkpoint(daemon):
 
 def test_the_time_limit_counts_all_attempts(start, tmp_path):
     daemon = start()
-    id = submit(daemon, ENDLESS | {"time_limit": 1000})
+    id = daemon.submit(ENDLESS | {"time_limit": 1000})
     wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] > 0)
     assert daemon.post(f"/v1/jobs/{id}/pause").status_code == 200
     wait_until(lambda: status(daemon, id) == "paused")
@@ -59,7 +53,7 @@ def test_the_time_limit_counts_all_attempts(start, tmp_path):
 def test_jobs_run_together_only_where_their_memory_fits(start, tmp_path):
     estimate = start().post("/v1/jobs:validate", json=ENDLESS).json()["estimate"]["memory_bytes"]
     daemon = start("--workers", "3", "--cores", "2", "--memory", estimate * 5 // 2, data=tmp_path / "small")
-    first, second, third = (submit(daemon, ENDLESS) for _ in range(3))
+    first, second, third = (daemon.submit(ENDLESS) for _ in range(3))
     wait_until(lambda: status(daemon, second) == "running")
     time.sleep(1)
     assert status(daemon, first) == "running" and status(daemon, third) == "queued"
@@ -71,7 +65,7 @@ def test_jobs_run_together_only_where_their_memory_fits(start, tmp_path):
 
 
 def test_manifest_names_all_that_the_result_came_from(daemon):
-    id = submit(daemon, SMALL | {"seed": 7, "name": "free of results"})
+    id = daemon.submit(SMALL | {"seed": 7, "name": "free of results"})
     job = end(daemon, id)
     answer = daemon.get(job["links"]["manifest"])
     assert answer.status_code == 200
@@ -114,14 +108,14 @@ def test_every_instruction_set_that_the_host_has_gives_the_same_weights(start, t
             continue
         daemon.url = daemon.ready_line.split()[-1]
         for rule in ("bptt", "eprop", "mdgl", "modprop"):
-            ended = end(daemon, submit(daemon, job | {"rule": {"type": rule}}))
+            ended = end(daemon, daemon.submit(job | {"rule": {"type": rule}}))
             assert ended["instruction_set"] == name
             digests.setdefault(rule, set()).add(ended["weights_sha256"])
     assert all(len(found) == 1 for found in digests.values()) and len(digests) == 4, digests
 
 
 def test_there_is_no_manifest_before_the_end(daemon):
-    id = submit(daemon, ENDLESS)
+    id = daemon.submit(ENDLESS)
     assert daemon.get(f"/v1/jobs/{id}/manifest").status_code == 409
     daemon.post(f"/v1/jobs/{id}/cancel")
     assert end(daemon, id)["status"] == "cancelled"
@@ -132,8 +126,8 @@ def test_there_is_no_manifest_before_the_end(daemon):
 
 def test_finished_jobs_go_some_days_after_their_end(start, tmp_path):
     daemon = start("--workers", "1")
-    old, new = [end(daemon, submit(daemon, SMALL | {"seed": seed}))["id"] for seed in (1, 2)]
-    paused = submit(daemon, ENDLESS)
+    old, new = [end(daemon, daemon.submit(SMALL | {"seed": seed}))["id"] for seed in (1, 2)]
+    paused = daemon.submit(ENDLESS)
     daemon.post(f"/v1/jobs/{paused}/pause")
     wait_until(lambda: status(daemon, paused) == "paused")
     assert daemon.stop() == 0
@@ -166,7 +160,7 @@ def test_the_longest_finished_jobs_go_while_the_store_takes_too_much(start, tmp_
     assert daemon.stop() == 0
     empty = pages(daemon.data, "page_count")  # tables and indexes without a row: no job takes them
     daemon = start("--workers", "1", data=daemon.data)
-    ids = [end(daemon, submit(daemon, SMALL | {"seed": seed}))["id"] for seed in range(40)]
+    ids = [end(daemon, daemon.submit(SMALL | {"seed": seed}))["id"] for seed in range(40)]
     assert daemon.stop() == 0
     bound = pages(daemon.data, "page_count") // 2
     daemon = start("--keep-bytes", bound, data=daemon.data)

@@ -6,6 +6,7 @@ import pathlib
 import sqlite3
 import subprocess
 
+import daemons
 import pytest
 from daemons import MODPROPD, wait_until
 
@@ -272,15 +273,8 @@ def test_a_second_daemon_is_refused_without_the_lock_file_too(start):
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 64 kB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"SKIPPED: no small file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with daemons.small_disk(tmp_path / "small", "64k") as folder:
+        yield folder
 
 
 def test_a_backup_to_a_full_disk_leaves_nothing(stored, small_disk):
