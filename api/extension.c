@@ -17,15 +17,6 @@ bool job_spec_origin_set(struct job_spec *spec, const char *kind, const char *jo
     return spec->origin != NULL;
 }
 
-static const struct field *training_field(const char *name) {
-    for (size_t i = 0; i < training_fields.count; i++) {
-        if (strcmp(training_fields.items[i].name, name) == 0) {
-            return &training_fields.items[i];
-        }
-    }
-    return NULL;
-}
-
 void job_spec_extend(struct job_spec *spec, const json_t *body, struct problems *problems) {
     static const char *const names[] = {"iterations", "stop_when"};
     const char *name;
@@ -33,7 +24,7 @@ void job_spec_extend(struct job_spec *spec, const json_t *body, struct problems 
     json_object_foreach((json_t *)(uintptr_t)body, name, value) {
         const struct field *field = NULL;
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            field = strcmp(name, names[i]) == 0 ? training_field(name) : field;
+            field = strcmp(name, names[i]) == 0 ? field_find(&training_fields, ANY_VARIANT, name) : field;
         }
         json_t *one = field == NULL ? NULL : json_pack("{s:O}", name, value);
         if (field == NULL) {

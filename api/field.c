@@ -251,8 +251,7 @@ static json_t *default_of(const struct decoding *decoding, const struct field *f
     return json_loads(fallback_of(decoding, field), JSON_DECODE_ANY, NULL);
 }
 
-/* Variants may have fields with the same name: the one that applies, else one that does not, else NULL. */
-static const struct field *field_find(const struct fields *fields, unsigned variant, const char *name) {
+const struct field *field_find(const struct fields *fields, unsigned variant, const char *name) {
     const struct field *foreign = NULL;
     for (size_t i = 0; i < fields->count; i++) {
         if (strcmp(fields->items[i].name, name) == 0) {

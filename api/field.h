@@ -58,6 +58,9 @@ void fields_release(const struct fields *fields, unsigned variant, void *object)
 
 /* Whether the variant (a bit) has the field. */
 bool field_applies(const struct field *field, unsigned variant);
+/* Variants may have fields with the same name: the one that applies, else one that does not, else NULL. */
+const struct field *field_find(const struct fields *fields, unsigned variant, const char *name);
+#define ANY_VARIANT (~0u)
 /* The field's value in `object`; NULL if out of memory. */
 json_t *field_encode(const struct field *field, const void *object);
 

@@ -98,10 +98,7 @@ static const char *section_of(const char *name) {
                     {"training", &training_fields}};
     const char *found = NULL;
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
-        bool has = false;
-        for (size_t j = 0; j < sections[i].fields->count; j++) {
-            has = has || strcmp(sections[i].fields->items[j].name, name) == 0;
-        }
+        bool has = field_find(sections[i].fields, ANY_VARIANT, name) != NULL;
         if (has && found != NULL) {
             return NULL;
         }
@@ -915,13 +912,8 @@ json_t *job_schema(void) {
 }
 
 static const struct field *task_parameter(enum task_type type, const char *parameter) {
-    const struct fields *fields = task_fields();
-    for (size_t i = 0; i < fields->count; i++) {
-        if (field_applies(&fields->items[i], 1u << type) && strcmp(fields->items[i].name, parameter) == 0) {
-            return &fields->items[i];
-        }
-    }
-    return NULL;
+    const struct field *field = field_find(task_fields(), 1u << type, parameter);
+    return field != NULL && field_applies(field, 1u << type) ? field : NULL;
 }
 
 bool task_parameter_is_number(enum task_type type, const char *parameter) {

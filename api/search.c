@@ -496,10 +496,8 @@ static bool member_resolve(const struct reading *reading, const char *at, struct
     }
     term->path[0] = strcmp(section, "meta") == 0 ? "metadata" : section;
     const struct fields *fields = fields_of(section);
-    bool found = fields == NULL || strcmp(term->path[1], "type") == 0;
-    for (size_t i = 0; !found && i < fields->count; i++) {
-        found = strcmp(fields->items[i].name, term->path[1]) == 0;
-    }
+    bool found = fields == NULL || strcmp(term->path[1], "type") == 0 ||
+                 field_find(fields, ANY_VARIANT, term->path[1]) != NULL;
     if (!found) {
         const char *nearest = name_nearest_in(term->path[1], fields->items, sizeof *fields->items, fields->count);
         fault(reading, at, "%s has no parameter \"%.60s\"%s%s%s", section, term->path[1],
