@@ -256,7 +256,7 @@ static bool start_jobs(struct server *server, char *error) {
                                           .directory = directory,
                                           .lease = (int)server->config.worker_lease};
     server->executor = pool_executor_create(&server->loop, server->datasets, &source, server->workers, server->device,
-                                            (int)server->config.device_jobs);
+                                            server->device_jobs);
     server->remote_executor = remote_executor_create(&remote, error);
     server->remote = remote_of(server->remote_executor);
     if (server->remote == NULL) {
@@ -445,9 +445,9 @@ static int serve(struct server *server) {
     if (loop_init(&server->loop, &hooks) != 0) {
         return fail(1, "the event loop cannot start");
     }
-    int slots = server->workers + (server->device >= 0 ? (int)server->config.device_jobs : 0);
-    bool started = pool_start(&server->loop.uv, slots + LANE_SEATS + POOL_FILE_THREADS, error, sizeof error) &&
-                   start(server, error);
+    server->device_jobs = server->device >= 0 ? (int)server->config.device_jobs : 0;
+    int threads = server->workers + server->device_jobs + LANE_SEATS + POOL_FILE_THREADS;
+    bool started = pool_start(&server->loop.uv, threads, error, sizeof error) && start(server, error);
     if (started && !say_ready(server)) {
         log_warning("the ready line could not be written to standard output", LOG_T("reason", strerror(errno)));
     }

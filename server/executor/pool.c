@@ -688,7 +688,7 @@ struct executor *pool_executor_create(struct loop *loop, struct datasets *datase
                           .loop = loop,
                           .datasets = datasets,
                           .source = *source,
-                          .slots = slots + (device >= 0 ? device_jobs : 0),
+                          .slots = slots + device_jobs,
                           .device = device,
                           .device_jobs = device_jobs};
     rates_init(&pool->rates);

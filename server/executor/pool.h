@@ -11,8 +11,8 @@
 
 /*
  * All must outlive it, the source excepted, which is copied; the pool has `slots` threads for it (pool_start), and
- * `device_jobs` more. `device`: the number of the one that runs what it covers, at most so many jobs at once; -1: none.
- * NULL if out of memory.
+ * `device_jobs` more. `device`: the number of the one that runs what it covers, at most so many jobs at once; -1: none,
+ * and no jobs. NULL if out of memory.
  */
 struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
                                       int slots, int device, int device_jobs);

@@ -49,6 +49,7 @@ struct server {
     int host_cores;                           /* what affinity and cgroups allow this process */
     int64_t host_memory;                      /* bytes */
     int device;                               /* the number of the one that runs jobs; -1: none */
+    int device_jobs;                          /* at most, at once; 0 without a device */
     int cores;                                /* to share among the jobs */
     int workers;                              /* jobs at once */
     int64_t memory;                           /* bytes for jobs */

@@ -424,7 +424,8 @@ static cl_mem no_buffer(cl_context context, cl_bitfield flags, size_t size, void
     return NULL;
 }
 
-START_TEST(what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on) {
+/* A job runs. Another of its shape is refused by a driver `beside`, and one of another shape by `alone`; it goes on. */
+static void memory_is_refused(const struct cl_functions *beside, const struct cl_functions *alone) {
     struct host host, more = {.config = host_config()}, other = {.config = host_config()};
     struct backend_course course = {.mu_mean = MU_PUBLISHED};
     struct phases phases = {0};
@@ -432,17 +433,25 @@ START_TEST(what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on) {
     struct cl_functions *functions = (struct cl_functions *)(uintptr_t)cl_load(error);
     const struct cl_functions real = *functions;
     host_make(&host);
-    functions->CreateBuffer = no_buffer;
+    *functions = *beside;
     host_fill(&more);
     is_refused(&more, RESULT_INVALID, "no memory for another of these jobs beside 1");
+    *functions = *alone;
     other.config.network.units = 21;
     host_fill(&other);
     is_refused(&other, RESULT_INVALID, "no memory for the job now");
-    functions->CreateBuffer = real.CreateBuffer;
+    *functions = real;
     ck_assert_int_eq(backend_opencl.iterate(host.backend, 2, &course, NULL, &phases), RESULT_DONE);
     host_release(&host);
     host_release(&more);
     host_release(&other);
+}
+
+START_TEST(what_the_driver_has_no_memory_for_is_refused_and_the_others_go_on) {
+    char error[256];
+    struct cl_functions without = *cl_load(error);
+    without.CreateBuffer = no_buffer;
+    memory_is_refused(&without, &without);
 }
 END_TEST
 
@@ -461,26 +470,11 @@ static cl_int no_copy(cl_command_queue queue, cl_mem from, cl_mem to, size_t at,
 }
 
 START_TEST(memory_that_lacks_at_its_first_use_ends_no_other_job) {
-    struct host host, more = {.config = host_config()}, other = {.config = host_config()};
-    struct backend_course course = {.mu_mean = MU_PUBLISHED};
-    struct phases phases = {0};
     char error[256];
-    struct cl_functions *functions = (struct cl_functions *)(uintptr_t)cl_load(error);
-    const struct cl_functions real = *functions;
-    host_make(&host);
-    functions->EnqueueCopyBuffer = no_copy;
-    host_fill(&more);
-    is_refused(&more, RESULT_INVALID, "no memory for another of these jobs beside 1");
-    functions->EnqueueCopyBuffer = real.EnqueueCopyBuffer;
-    functions->EnqueueFillBuffer = no_fill;
-    other.config.network.units = 21;
-    host_fill(&other);
-    is_refused(&other, RESULT_INVALID, "no memory for the job now");
-    functions->EnqueueFillBuffer = real.EnqueueFillBuffer;
-    ck_assert_int_eq(backend_opencl.iterate(host.backend, 2, &course, NULL, &phases), RESULT_DONE);
-    host_release(&host);
-    host_release(&more);
-    host_release(&other);
+    struct cl_functions beside = *cl_load(error), alone = beside;
+    beside.EnqueueCopyBuffer = no_copy;
+    alone.EnqueueFillBuffer = no_fill;
+    memory_is_refused(&beside, &alone);
 }
 END_TEST
 
