@@ -26,33 +26,41 @@ static bool is_prefix(const char *word) {
 }
 
 /*
- * Looks through a page for jobs that begin with `prefix`; *id becomes the first of them, *other the second. Ids sort by
- * time and the list is newest first, so *passed says that no later page can have one.
+ * Whether the job's id begins with `prefix`. Ids sort by time and lists are newest first, so *passed says that none of
+ * those that follow does.
  */
-static void page_search(const json_t *page, const char *prefix, char **id, char **other, bool *passed) {
-    size_t index;
-    json_t *job;
-    json_array_foreach(json_object_get(page, "jobs"), index, job) {
-        const char *own = json_string_value(json_object_get(job, "id"));
-        int order = own == NULL ? 1 : strncasecmp(own, prefix, strlen(prefix));
-        *passed = *passed || order < 0;
-        if (order == 0) {
-            char **place = *id == NULL ? id : *other == NULL ? other : NULL;
-            if (place != NULL) {
-                *place = memory_copy(own);
-            }
-        }
-    }
+static bool has_prefix(const json_t *job, const char *prefix, bool *passed) {
+    const char *own = json_string_value(json_object_get(job, "id"));
+    int order = own == NULL ? 1 : strncasecmp(own, prefix, strlen(prefix));
+    *passed = *passed || order < 0;
+    return order == 0;
 }
 
-/* The first job whose id begins so, NULL where there is none, and another one, NULL where there is none. */
-static enum status prefix_find(struct cli *cli, const char *prefix, char **id, char **other) {
+/* Whether it has this name, to the letter. */
+static bool has_name(const json_t *job, const char *name, bool *passed) {
+    (void)passed;
+    return strcmp(job_text(job, "name"), name) == 0;
+}
+
+/*
+ * Looks through the list that `query` asks for: *id becomes the first job that `fits`, *other the second; NULL where
+ * there is none.
+ */
+static enum status jobs_find(struct cli *cli, const char *query,
+                             bool (*fits)(const json_t *job, const char *word, bool *passed), const char *word,
+                             char **id, char **other) {
     char *after = NULL;
     enum status status = STATUS_OK;
     for (bool passed = false; status == STATUS_OK && !passed && *other == NULL;) {
-        json_t *page = NULL;
-        status = cli_get_page(cli, "jobs", "", after, PAGE_MOST, &page);
-        page_search(page, prefix, id, other, &passed);
+        json_t *page = NULL, *job;
+        size_t index;
+        status = cli_get_page(cli, "jobs", query, after, PAGE_MOST, &page);
+        json_array_foreach(json_object_get(page, "jobs"), index, job) {
+            char **place = *id == NULL ? id : other;
+            if (fits(job, word, &passed) && *place == NULL) {
+                *place = memory_copy(job_text(job, "id"));
+            }
+        }
         const char *next = json_string_value(json_object_get(page, "next"));
         free(after);
         after = next == NULL ? NULL : memory_copy(next);
@@ -78,37 +86,14 @@ static char *name_query(const char *name) {
     return query;
 }
 
-/* The same of jobs that have this name, to the letter. */
-static enum status name_find(struct cli *cli, const char *name, char **id, char **other) {
-    char *query = name_query(name), *after = NULL;
-    enum status status = STATUS_OK;
-    for (bool passed = false; status == STATUS_OK && !passed && *other == NULL;) {
-        json_t *page = NULL, *job;
-        size_t index;
-        status = cli_get_page(cli, "jobs", query, after, PAGE_MOST, &page);
-        json_array_foreach(json_object_get(page, "jobs"), index, job) {
-            char **place = *id == NULL ? id : other;
-            if (*place == NULL && strcmp(job_text(job, "name"), name) == 0) {
-                *place = memory_copy(job_text(job, "id"));
-            }
-        }
-        const char *next = json_string_value(json_object_get(page, "next"));
-        free(after);
-        after = next == NULL ? NULL : memory_copy(next);
-        json_decref(page);
-        passed = after == NULL;
-    }
-    free(query);
-    free(after);
-    return status;
-}
-
 /* By the beginning of an id, or by a name: one job's name is meant where several ids begin so ("0" of jobs 0 to 9). */
 static enum status word_resolve(struct cli *cli, const char *word, char **id) {
     char *other = NULL, *named = NULL, *namesake = NULL;
-    enum status status = is_prefix(word) ? prefix_find(cli, word, id, &other) : STATUS_OK;
+    enum status status = is_prefix(word) ? jobs_find(cli, "", has_prefix, word, id, &other) : STATUS_OK;
     if (status == STATUS_OK && (*id == NULL || other != NULL)) {
-        status = name_find(cli, word, &named, &namesake);
+        char *query = name_query(word);
+        status = jobs_find(cli, query, has_name, word, &named, &namesake);
+        free(query);
     }
     if (status == STATUS_OK && named != NULL && namesake == NULL) {
         free(*id);
